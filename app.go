@@ -1,0 +1,69 @@
+package carillon
+
+import "slices"
+
+// App is a sender's application: who may act for it and with which credentials
+// its pushes go out.
+type App struct {
+	// Host is the verified, lower-case host name: targetHostName of its
+	// notifications.
+	Host string
+	// Clients are the client ids (azp or appid of a token) that may act for the
+	// app, at most 10.
+	Clients []string
+	// Identities are the app's names on each platform, at most 10 a platform.
+	Identities []Identity
+	// Credentials are the keys of its push channels; a platform without one is
+	// served by the sandbox or not at all.
+	Credentials []Credential
+}
+
+// Identity is an app's name on one platform.
+type Identity struct {
+	Platform Platform
+	// AppID is the bundle id (iOS), the package name (Android), the AUMID
+	// (Windows) or the origin (web).
+	AppID string
+}
+
+// Credential is what one vendor wants to see. Which fields count depends on
+// the platform; Secret and the contents of File never appear in a log.
+type Credential struct {
+	Platform Platform
+	// File holds the key: an APNs .p8, or an FCM service-account JSON.
+	File string
+	// KeyID and TeamID name an APNs key (10 characters each).
+	KeyID, TeamID string
+	// Environment is "production" or "sandbox" for APNs.
+	Environment string
+	// PackageSID and Secret are the classic WNS pair; TenantID, ClientID and
+	// Secret the Entra one.
+	PackageSID, TenantID, ClientID string
+	Secret                         string
+	// Sandbox marks the credential of a sandbox vendor: it proves nothing and
+	// may live beside the development issuer.
+	Sandbox bool
+}
+
+// Allows tells whether a client id may act for the app.
+func (a *App) Allows(client string) bool { return slices.Contains(a.Clients, client) }
+
+// Credential finds the app's credential for a platform.
+func (a *App) Credential(p Platform) (Credential, bool) {
+	for _, c := range a.Credentials {
+		if c.Platform == p {
+			return c, true
+		}
+	}
+	return Credential{}, false
+}
+
+// AppID is the app's first identity on a platform, or "".
+func (a *App) AppID(p Platform) string {
+	for _, id := range a.Identities {
+		if id.Platform == p {
+			return id.AppID
+		}
+	}
+	return ""
+}
