@@ -67,3 +67,47 @@ func (a *App) AppID(p Platform) string {
 	}
 	return ""
 }
+
+// Apps is the set of onboarded apps. It never changes once made: whoever
+// follows changes swaps the whole set.
+type Apps struct {
+	byHost   map[string]*App
+	byClient map[string][]string
+}
+
+// NewApps indexes apps. A host may stand once, a client id may act for several.
+func NewApps(apps []App) (*Apps, error) {
+	s := &Apps{byHost: make(map[string]*App, len(apps)), byClient: make(map[string][]string)}
+	for i := range apps {
+		a := &apps[i]
+		if err := ValidateHost(a.Host); err != nil {
+			return nil, err
+		}
+		if s.byHost[a.Host] != nil {
+			return nil, Errorf(CodeInvalidRequest, "apps", "host %s stands twice", a.Host)
+		}
+		s.byHost[a.Host] = a
+		for _, c := range a.Clients {
+			s.byClient[c] = append(s.byClient[c], a.Host)
+		}
+	}
+	return s, nil
+}
+
+// Host finds an app by its host name.
+func (s *Apps) Host(host string) (*App, bool) {
+	a, ok := s.byHost[host]
+	return a, ok
+}
+
+// Owned lists the hosts that a client id may act for.
+func (s *Apps) Owned(client string) []string { return s.byClient[client] }
+
+// All lists the apps, in no order.
+func (s *Apps) All() []*App {
+	all := make([]*App, 0, len(s.byHost))
+	for _, a := range s.byHost {
+		all = append(all, a)
+	}
+	return all
+}
