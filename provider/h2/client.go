@@ -1,0 +1,246 @@
+package h2
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const maxDraining = 4 // connections that still finish beside the current one
+
+// Client sends requests to one server over one HTTP/2 connection at a time. Its
+// methods may be called from any goroutine.
+type Client struct {
+	cfg     Config
+	tls     *tls.Config
+	firstID uint32
+
+	cur     atomic.Pointer[conn]
+	lastErr atomic.Pointer[string] // why there is no connection
+
+	delivering sync.Mutex // OnResults is not called twice at once
+
+	mu       sync.Mutex
+	running  bool
+	rejected []Result      // to be answered by Run
+	ring     chan struct{} // something is in rejected
+
+	inFlight                                                atomic.Int64
+	conns, goAways, refused, timeouts, bytesWritten, writes atomic.Uint64
+}
+
+// Stats are counts since New, and InFlight of now.
+type Stats struct {
+	InFlight     int    // requests handed over on a connection and not answered
+	Connections  uint64 // opened: first SETTINGS seen
+	GoAways      uint64 // connections that the server said GOAWAY on
+	Refused      uint64 // requests taken and then answered FaultUnsent
+	Timeouts     uint64 // requests answered FaultTimeout
+	BytesWritten uint64 // before TLS
+	Writes       uint64 // how many writes carried them
+}
+
+// New returns a client that does nothing until Run.
+func New(cfg Config) *Client {
+	cfg = cfg.withDefaults()
+	return &Client{cfg: cfg, tls: tlsConfig(&cfg), firstID: 1, ring: make(chan struct{}, 1)}
+}
+
+// Room returns how many more requests Send takes now; 0 while not connected.
+func (c *Client) Room() int {
+	if cn := c.cur.Load(); cn != nil {
+		return int(cn.room.Load())
+	}
+	return 0
+}
+
+// Stats returns the client's counts.
+func (c *Client) Stats() Stats {
+	return Stats{
+		InFlight:     int(c.inFlight.Load()),
+		Connections:  c.conns.Load(),
+		GoAways:      c.goAways.Load(),
+		Refused:      c.refused.Load(),
+		Timeouts:     c.timeouts.Load(),
+		BytesWritten: c.bytesWritten.Load(),
+		Writes:       c.writes.Load(),
+	}
+}
+
+// Send queues requests and returns at once; it never waits for the network. The
+// caller sends at most Room; what cannot be taken is answered with FaultUnsent
+// (by OnResults, from another goroutine; from within Send only while Run is not
+// running). The slices reqs and Request.Fields may be reused after Send, the
+// bodies after their Result.
+func (c *Client) Send(reqs []Request) {
+	var rejected []Result
+	if cn := c.cur.Load(); cn != nil {
+		reqs, rejected = cn.send(reqs, nil)
+	}
+	if len(reqs) > 0 {
+		why := c.whyNot()
+		for i := range reqs {
+			rejected = append(rejected, Result{Ref: reqs[i].Ref, Fault: FaultUnsent, Reason: why})
+		}
+	}
+	if len(rejected) > 0 {
+		c.reject(rejected)
+	}
+}
+
+func (c *Client) whyNot() string {
+	if why := c.lastErr.Load(); why != nil {
+		return "h2: not connected: " + *why
+	}
+	return "h2: no room"
+}
+
+// Run dials, serves and redials until ctx ends, then drains and returns nil. It
+// returns early for a useless Config and with ErrHTTP1. It may be called again
+// after it returned, not while it runs.
+func (c *Client) Run(ctx context.Context) error {
+	if err := c.cfg.validate(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	if c.running {
+		c.mu.Unlock()
+		return errors.New("h2: Run is already running")
+	}
+	c.running = true
+	c.mu.Unlock()
+
+	var conns, answers sync.WaitGroup
+	stop := make(chan struct{})
+	answers.Go(func() { c.answer(stop) })
+	err := c.connect(ctx, &conns)
+	conns.Wait()
+	c.cur.Store(nil)
+	close(stop)
+	answers.Wait()
+
+	c.mu.Lock()
+	c.running = false
+	last := c.rejected
+	c.rejected = nil
+	c.mu.Unlock()
+	c.deliver(last)
+	return err
+}
+
+// connect keeps one connection that takes requests; those that are leaving
+// finish beside it.
+func (c *Client) connect(ctx context.Context, conns *sync.WaitGroup) error {
+	failures := 0
+	slots := make(chan struct{}, 1+maxDraining)
+	for {
+		if !pause(ctx, backoff(failures)) {
+			return nil
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return nil
+		}
+		nc, err := c.dial(ctx)
+		if err != nil {
+			<-slots
+			if ctx.Err() != nil {
+				return nil
+			}
+			if errors.Is(err, ErrHTTP1) {
+				return err
+			}
+			failures++
+			c.lost(err.Error())
+			continue
+		}
+		cn := newConn(c, nc)
+		conns.Go(func() {
+			cn.serve(ctx)
+			<-slots
+		})
+		<-cn.left
+		failures = cn.failures(failures)
+		c.lost(cn.why())
+	}
+}
+
+func (c *Client) lost(why string) {
+	c.lastErr.Store(&why)
+	c.cfg.Logger.Warn("h2: not connected", "name", c.cfg.Name, "reason", why)
+}
+
+// opened makes cn the connection that takes requests.
+func (c *Client) opened(cn *conn) {
+	c.conns.Add(1)
+	c.lastErr.Store(nil)
+	c.cur.Store(cn)
+}
+
+// pause waits for d and tells whether ctx is still alive.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := newTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// reject answers requests that no connection took.
+func (c *Client) reject(results []Result) {
+	c.mu.Lock()
+	if !c.running {
+		c.mu.Unlock()
+		c.deliver(results)
+		return
+	}
+	c.rejected = append(c.rejected, results...)
+	c.mu.Unlock()
+	select {
+	case c.ring <- struct{}{}:
+	default:
+	}
+}
+
+// answer hands rejected requests back until stop is closed; Run takes the rest.
+func (c *Client) answer(stop <-chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		case <-c.ring:
+		}
+		c.mu.Lock()
+		results := c.rejected
+		c.rejected = nil
+		c.mu.Unlock()
+		c.deliver(results)
+	}
+}
+
+// deliver hands results to the caller, one batch at a time.
+func (c *Client) deliver(results []Result) {
+	if len(results) == 0 {
+		return
+	}
+	c.delivering.Lock()
+	defer c.delivering.Unlock()
+	c.cfg.OnResults(results)
+}
+
+// room tells the caller that Room rose from 0.
+func (c *Client) room(edge bool) {
+	if edge && c.cfg.OnRoom != nil {
+		c.cfg.OnRoom()
+	}
+}

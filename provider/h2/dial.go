@@ -1,0 +1,93 @@
+package h2
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+)
+
+const (
+	backoffMin = 100 * time.Millisecond
+	backoffMax = 10 * time.Second
+	// A connection that lived shorter counts as a failure: servers take rapid
+	// opening and closing for an attack.
+	longLife = time.Second
+)
+
+// backoff returns how long to wait after that many failures in a row: nothing
+// after the first, then doubling, between half and all of it.
+func backoff(failures int) time.Duration {
+	if failures <= 1 {
+		return 0
+	}
+	d := min(backoffMin<<min(failures-2, 10), backoffMax)
+	return d/2 + rand.N(d/2+1) //nolint:gosec // jitter
+}
+
+// dial returns a connection on which the server is ready for HTTP/2 frames.
+func (c *Client) dial(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
+	defer cancel()
+	nc, err := c.dialRaw(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tc, ok := nc.(*tls.Conn)
+	if !ok {
+		return nc, nil
+	}
+	if err := tc.HandshakeContext(ctx); err != nil {
+		_ = nc.Close()
+		return nil, fmt.Errorf("h2: TLS handshake: %w", err)
+	}
+	if proto := tc.ConnectionState().NegotiatedProtocol; proto != "h2" {
+		_ = nc.Close()
+		if c.cfg.AllowHTTP1 {
+			return nil, ErrHTTP1
+		}
+		return nil, errors.New("h2: the server did not choose h2 by ALPN but " + fmt.Sprintf("%q", proto))
+	}
+	return nc, nil
+}
+
+func (c *Client) dialRaw(ctx context.Context) (net.Conn, error) {
+	if c.cfg.Dial != nil {
+		return c.cfg.Dial(ctx)
+	}
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, "tcp", c.cfg.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("h2: %w", err)
+	}
+	if c.tls == nil {
+		return nc, nil
+	}
+	return tls.Client(nc, c.tls), nil
+}
+
+// tlsConfig prepares the TLS configuration of all dials.
+func tlsConfig(cfg *Config) *tls.Config {
+	if cfg.TLS == nil {
+		return nil
+	}
+	t := cfg.TLS.Clone()
+	t.NextProtos = []string{"h2"}
+	if cfg.AllowHTTP1 {
+		t.NextProtos = append(t.NextProtos, "http/1.1")
+	}
+	t.MinVersion = max(t.MinVersion, tls.VersionTLS12) // RFC 9113 §9.2
+	t.DynamicRecordSizingDisabled = true               // batches, not pages for a browser
+	if t.ServerName == "" {
+		if host, _, err := net.SplitHostPort(cfg.Addr); err == nil {
+			t.ServerName = host
+		}
+	}
+	if t.ClientSessionCache == nil {
+		t.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+	}
+	return t
+}
