@@ -1,0 +1,80 @@
+# Bare `make` prints the targets. `make run` needs Go and make only; `make test`
+# fetches what else it needs into build/ (ignored) and through apt-get.
+
+GO            ?= go
+GOLANGCI      := v2.15.0
+FUZZTIME      ?= 3s
+TIMEOUT       ?= 10m
+DATA          ?= ./carillon-data
+export CARILLON_BUILD ?= $(CURDIR)/build
+
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+BIN     := bin/carillon
+LINT    := build/bin/golangci-lint-$(GOLANGCI)
+
+.DEFAULT_GOAL := help
+.PHONY: help build run demo test unit acceptance bench bench-quick lint fmt fuzz gen deps deps-go clean
+
+help: ## print the targets
+	@echo 'Carillon: one keyboard, every bell.'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: deps-go ## build bin/carillon
+	@echo '==> fetching modules'
+	@$(GO) mod download
+	@echo '==> compiling (a few minutes on a machine that never did, a second later on)'
+	@mkdir -p bin
+	@$(GO) build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/carillon
+
+run: build ## build, start everything with a demo user, ring three devices, serve until Ctrl-C
+	@echo '==> starting'
+	@exec $(BIN) demo --stay --data $(DATA)
+
+demo: build ## the same on a throw-away directory; exits 0 when it rang, 1 when not
+	@$(BIN) demo --ephemeral
+
+test: deps lint unit fuzz acceptance ## all checks: lint, unit tests with -race, short fuzz, acceptance
+	@echo '==> all checks passed'
+
+unit: deps-go ## unit tests with -race
+	@echo '==> unit tests (-race)'
+	@$(GO) vet ./...
+	@$(GO) test -race -timeout $(TIMEOUT) $$($(GO) list ./... | grep -v '/acceptance')
+
+acceptance: build deps ## real processes: real Kafka, Microsoft's Graph client, kill -9
+	@scripts/acceptance.sh
+
+bench: build ## the workloads, with µs by stage and ratios
+	@$(BIN) bench
+
+bench-quick: ## the Go benchmarks of every room, briefly
+	@$(GO) test -run '^$$' -bench . -benchtime 200ms -benchmem ./...
+
+lint: $(LINT) ## golangci-lint with .golangci.yml
+	@echo '==> lint'
+	@$(LINT) run ./...
+
+fmt: $(LINT) ## rewrite the sources as the linter wants them
+	@$(LINT) fmt ./...
+
+fuzz: deps-go ## every fuzz target for FUZZTIME each (3s; CI 10s)
+	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
+
+gen: ## regenerate what is generated
+	@$(GO) generate ./...
+
+deps: ## check the tools that the tests need, install missing ones (Debian, root)
+	@scripts/need.sh go git gcc java mvn node npm
+
+deps-go:
+	@scripts/need.sh go
+
+clean: ## remove what was built (not carillon-data)
+	@rm -rf bin build
+	@$(GO) clean -testcache
+
+$(LINT):
+	@echo '==> building golangci-lint $(GOLANGCI) into build/bin (once)'
+	@mkdir -p build/bin
+	@GOBIN=$(CURDIR)/build/bin GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
+	@mv build/bin/golangci-lint $@
