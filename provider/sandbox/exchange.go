@@ -1,0 +1,143 @@
+package sandbox
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"time"
+)
+
+// field is one header, its name in lower case.
+type field struct{ name, value string }
+
+// request is one push as it came, whatever HTTP it came by. Body and fields are
+// valid only during the call that gets it.
+type request struct {
+	vendor    Vendor
+	method    string
+	path      string // with its query, as sent
+	authority string
+	fields    []field
+	body      []byte
+	bodyLen   int  // of the whole body, of which at most maxBody bytes are kept
+	chunked   bool // HTTP/1.1 with Transfer-Encoding: chunked
+	sticky    *sticky
+}
+
+// maxBody is what is kept of a body: every vendor's limit is far below.
+const maxBody = 16 << 10
+
+// sticky is what a vendor remembers of one connection.
+type sticky struct {
+	bearer  string // the last authorization value that passed
+	until   time.Time
+	gen     int64 // of the access tokens
+	expired bool  // APNs: an expired token was seen, the connection stays wedged
+}
+
+// get is the first header of that name, "" when there is none.
+func (r *request) get(name string) string {
+	for i := range r.fields {
+		if r.fields[i].name == name {
+			return r.fields[i].value
+		}
+	}
+	return ""
+}
+
+// repeated tells whether a header comes more than once.
+func (r *request) repeated(names ...string) bool {
+	for _, name := range names {
+		n := 0
+		for i := range r.fields {
+			if r.fields[i].name == name {
+				n++
+			}
+		}
+		if n > 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// reply is a vendor's answer and what becomes of the connection.
+type reply struct {
+	status int
+	reason string // the vendor's word, for counts; "" when accepted
+	fields []field
+	body   []byte
+
+	authenticated bool // the credential was good: APNs opens its streams
+
+	delay   time.Duration
+	hold    bool // no answer until the script is cleared
+	drop    bool // cut the connection instead of answering
+	goAway  bool // last stream of this connection
+	refused bool // with goAway: this stream is not processed either
+}
+
+// message is what a vendor understood of a request.
+type message struct {
+	address string // as a device is looked up: see [deviceKey]
+	display string // as a person writes it
+	kind    string // APNs push type; FCM alert or data; WNS toast, tile, badge, raw
+	mark    mark
+	key     string // of the tray entry
+	title   string
+	body    string
+	group   string
+	shows   bool
+	expires time.Time // zero: never
+	problem string    // why a device would show nothing although the vendor accepted
+}
+
+// vendor is one server's rules.
+type vendor interface {
+	// judge reads a request. The reply's status is 200 when it is accepted.
+	judge(r *request, now time.Time) (message, reply)
+	// scripted is the answer that a fault asks for.
+	scripted(r *request, f *Fault, now time.Time) reply
+}
+
+// serve is one exchange in full: judge, script, record.
+func (s *Server) serve(v vendor, r *request) reply {
+	now := s.cfg.Now()
+	m, rep := v.judge(r, now)
+	if rep.status < 300 {
+		if f, ok := s.script.take(r.vendor, m.address); ok {
+			rep = f.apply(v, r, rep, now)
+		}
+	}
+	if rep.refused {
+		return rep
+	}
+	s.counts.add(r.vendor, rep.status, rep.reason)
+	if rep.status >= 300 {
+		s.log.Info("sandbox refused a push", "vendor", r.vendor, "status", rep.status, "reason", rep.reason)
+	}
+	if m.address == "" {
+		return rep
+	}
+	device := s.counts.hash(m.address)
+	s.counts.device(r.vendor, device)
+	if rep.status < 300 {
+		s.counts.audit(r.vendor, device, auditKey(r.get("apns-id"), r.body))
+	}
+	s.devices.record(r, &m, &rep, now)
+	return rep
+}
+
+// newUUID is a random version 4 UUID in canonical form.
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	var out [36]byte
+	hex.Encode(out[0:8], b[0:4])
+	hex.Encode(out[9:13], b[4:6])
+	hex.Encode(out[14:18], b[6:8])
+	hex.Encode(out[19:23], b[8:10])
+	hex.Encode(out[24:], b[10:])
+	out[8], out[13], out[18], out[23] = '-', '-', '-', '-'
+	return string(out[:])
+}

@@ -1,0 +1,118 @@
+package sandbox
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// late is the answers of a connection that a script delays or holds. Its
+// goroutine starts with the first one and ends with the connection.
+type late struct {
+	wg      sync.WaitGroup
+	started bool
+	wake    chan struct{}
+	due     []postponed // by time
+	held    []postponed
+}
+
+type postponed struct {
+	at  time.Time
+	id  uint32
+	rep reply
+}
+
+// postpone keeps an answer; c.mu is held.
+func (c *h2conn) postpone(id uint32, rep reply) {
+	l := &c.late
+	if !l.started {
+		l.started, l.wake = true, make(chan struct{}, 1)
+		l.wg.Go(c.answerLate)
+	}
+	p := postponed{at: realNow().Add(rep.delay), id: id, rep: rep}
+	p.rep.delay = 0
+	if rep.hold {
+		l.held = append(l.held, p)
+		return
+	}
+	l.insert(p)
+}
+
+func (l *late) insert(p postponed) {
+	i, _ := slices.BinarySearchFunc(l.due, p.at, func(a postponed, at time.Time) int {
+		if a.at.After(at) {
+			return 1
+		}
+		return -1
+	})
+	l.due = slices.Insert(l.due, i, p)
+	if i == 0 {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// releaseHeld lets the held answers go, each when its delay is over.
+func (c *h2conn) releaseHeld() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.late.held {
+		p.rep.hold = false
+		c.late.insert(p)
+	}
+	c.late.held = nil
+}
+
+// cancelLate drops the answer of a stream that the client reset; c.mu is held.
+func (c *h2conn) cancelLate(id uint32) {
+	is := func(p postponed) bool { return p.id == id }
+	before := len(c.late.due) + len(c.late.held)
+	c.late.due = slices.DeleteFunc(c.late.due, is)
+	c.late.held = slices.DeleteFunc(c.late.held, is)
+	c.answers.active -= before - len(c.late.due) - len(c.late.held)
+	wasBlocked := len(c.answers.blocked)
+	c.answers.blocked = slices.DeleteFunc(c.answers.blocked, func(p pending) bool { return p.id == id })
+	c.answers.active -= wasBlocked - len(c.answers.blocked)
+}
+
+func (c *h2conn) answerLate() {
+	timer := time.NewTimer(time.Hour) //nolint:forbidigo // scripted delays are real time
+	defer timer.Stop()
+	for {
+		wait, ok := c.answerDue()
+		if !ok {
+			_ = c.nc.Close()
+			return
+		}
+		timer.Reset(wait)
+		select {
+		case <-timer.C:
+		case <-c.late.wake:
+		case <-c.done:
+			return
+		}
+	}
+}
+
+// answerDue writes what is due; it returns the time to the next, and false when
+// the connection is to be closed.
+func (c *h2conn) answerDue() (time.Duration, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := realNow()
+	for len(c.late.due) > 0 && !c.late.due[0].at.After(now) {
+		p := c.late.due[0]
+		c.late.due = slices.Delete(c.late.due, 0, 1)
+		p.rep.authenticated = false // said already
+		c.settle(p.id, p.rep)
+	}
+	if c.flush() != nil || c.answers.ended() {
+		return 0, false
+	}
+	if len(c.late.due) > 0 {
+		return c.late.due[0].at.Sub(now), true
+	}
+	return time.Hour, true
+}

@@ -1,0 +1,146 @@
+package sandbox
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/url"
+	"strings"
+)
+
+// mark is what the sender's own data says of a push: the app on the device reads
+// it. APNs and WNS raw carry a "carillon" object at the top level, FCM
+// carillon_* keys in data, a WNS toast its launch argument.
+type mark struct {
+	id   string
+	seq  string
+	kind string
+	ids  []string // of a clear: what to remove
+}
+
+func (m *mark) clears() bool { return m.kind == "clear" }
+
+// markOfObject reads {"id":…,"seq":…,"k":…,"ids":[…]}; numbers may be strings.
+func markOfObject(raw json.RawMessage) mark {
+	var o struct {
+		ID   loose   `json:"id"`
+		Seq  loose   `json:"seq"`
+		K    loose   `json:"k"`
+		Kind loose   `json:"kind"`
+		IDs  []loose `json:"ids"`
+	}
+	if json.Unmarshal(raw, &o) != nil {
+		return mark{}
+	}
+	m := mark{id: string(o.ID), seq: string(o.Seq), kind: string(o.K)}
+	if m.kind == "" {
+		m.kind = string(o.Kind)
+	}
+	for _, id := range o.IDs {
+		m.ids = append(m.ids, string(id))
+	}
+	return m
+}
+
+// loose takes a JSON string, number or boolean as text, and nothing else.
+type loose string
+
+// UnmarshalJSON never fails on valid JSON: what is no scalar is "".
+func (l *loose) UnmarshalJSON(b []byte) error {
+	switch b[0] {
+	case '"':
+		var s string
+		if err := json.Unmarshal(b, &s); err != nil {
+			return err
+		}
+		*l = loose(s)
+	case '{', '[', 'n':
+		*l = ""
+	default:
+		*l = loose(b)
+	}
+	return nil
+}
+
+// markOfData reads carillon_id, carillon_seq, carillon_kind (or _k) and
+// carillon_ids (a JSON array or a comma list); "carillon" may be the object.
+func markOfData(data map[string]string) mark {
+	if o := data["carillon"]; strings.HasPrefix(o, "{") {
+		return markOfObject(json.RawMessage(o))
+	}
+	m := mark{id: data["carillon_id"], seq: data["carillon_seq"], kind: first(data, "carillon_kind", "carillon_k", "k")}
+	if list := data["carillon_ids"]; list != "" {
+		var ids []loose
+		if json.Unmarshal([]byte(list), &ids) == nil {
+			for _, id := range ids {
+				m.ids = append(m.ids, string(id))
+			}
+		} else {
+			m.ids = strings.Split(list, ",")
+		}
+	}
+	return m
+}
+
+// markOfLaunch reads a toast's launch argument: "carillon?id=…&seq=…&k=…".
+func markOfLaunch(launch string) mark {
+	i := strings.Index(launch, "carillon?")
+	if i < 0 {
+		return mark{}
+	}
+	q, err := url.ParseQuery(launch[i+len("carillon?"):])
+	if err != nil {
+		return mark{}
+	}
+	m := mark{id: q.Get("id"), seq: q.Get("seq"), kind: q.Get("k")}
+	if ids := q.Get("ids"); ids != "" {
+		m.ids = strings.Split(ids, ",")
+	}
+	return m
+}
+
+func first(data map[string]string, keys ...string) string {
+	for _, k := range keys {
+		if v := data[k]; v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// auditKey is the part of a push that says which delivery it is, found without
+// parsing: the carillon data when there is any, else the apns-id, else the body.
+// A retry repeats it although other parts (a TTL) may differ.
+func auditKey(apnsID string, body []byte) []byte {
+	if i := bytes.Index(body, []byte(`"carillon":{`)); i >= 0 {
+		if n := bytes.IndexByte(body[i:], '}'); n > 0 {
+			return body[i : i+n]
+		}
+	}
+	if i := bytes.Index(body, []byte(`carillon?`)); i >= 0 {
+		if n := bytes.IndexAny(body[i:], `"'<`); n > 0 {
+			return body[i : i+n]
+		}
+	}
+	if id := scanValue(body, `"carillon_id":"`); id != nil {
+		key := append([]byte(nil), id...)
+		key = append(append(key, '/'), scanValue(body, `"carillon_seq":"`)...)
+		return append(append(key, '/'), scanValue(body, `"carillon_kind":"`)...)
+	}
+	if apnsID != "" {
+		return []byte(apnsID)
+	}
+	return body
+}
+
+// scanValue is the JSON string that follows key (which ends in `:"`), as written.
+func scanValue(body []byte, key string) []byte {
+	i := bytes.Index(body, []byte(key))
+	if i < 0 {
+		return nil
+	}
+	rest := body[i+len(key):]
+	if n := bytes.IndexByte(rest, '"'); n >= 0 {
+		return rest[:n]
+	}
+	return nil
+}
