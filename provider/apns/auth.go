@@ -1,0 +1,139 @@
+package apns
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"carillon"
+)
+
+// Apple refuses tokens older than an hour, and punishes a second new one within
+// 20 minutes on a connection ("Establishing a token-based connection"). A token
+// is issued for the start of a half-hour slot and its signature is
+// deterministic (RFC 6979), so all instances send the same one without talking
+// to each other. The oldest in use is 30 + 20 minutes old.
+const (
+	slot = 30 * time.Minute
+	keep = 20 * time.Minute
+)
+
+// token is one provider token.
+type token struct {
+	header string // the authorization field's value
+	issued int64  // iat, seconds
+	// proven is set once APNs took a push with it: a refusal after that is about
+	// the connection or the clock, not about the key.
+	proven atomic.Bool
+}
+
+// signer makes the provider tokens of one key.
+type signer struct {
+	key           *ecdsa.PrivateKey
+	keyID, teamID string
+
+	mu    sync.Mutex
+	cur   *token
+	since time.Time // when cur was first used on the present connection
+	conn  uint64    // the present connection
+}
+
+// newSigner reads the credential's .p8 file.
+func newSigner(cred *carillon.Credential) (*signer, error) {
+	if cred.KeyID == "" || cred.TeamID == "" {
+		return nil, errors.New("an APNs credential needs keyId and teamId, 10 characters each")
+	}
+	b, err := os.ReadFile(cred.File) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("the APNs key cannot be read: %w", err)
+	}
+	key, err := parseKey(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", cred.File, err)
+	}
+	return &signer{key: key, keyID: cred.KeyID, teamID: cred.TeamID}, nil
+}
+
+func parseKey(b []byte) (*ecdsa.PrivateKey, error) {
+	const want = "use the .p8 file of an APNs authentication key (PEM, PKCS #8, EC P-256)"
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil, errors.New("no PEM block: " + want)
+	}
+	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, want)
+	}
+	key, ok := k.(*ecdsa.PrivateKey)
+	if !ok || key.Curve != elliptic.P256() {
+		return nil, errors.New("not an EC P-256 key: " + want)
+	}
+	return key, nil
+}
+
+// token is the one to use now on the connection of that number.
+func (s *signer) token(now time.Time, conn uint64) (*token, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	issued := now.Truncate(slot).Unix()
+	t := s.cur
+	switch {
+	case t == nil || issued < t.issued: // the first, or the clock went back
+	case conn != s.conn:
+		s.conn, s.since = conn, now
+		if issued == t.issued {
+			return t, nil
+		}
+	case issued == t.issued || now.Sub(s.since) < keep:
+		return t, nil
+	}
+	header, err := s.sign(issued)
+	if err != nil {
+		return nil, err
+	}
+	s.cur, s.since, s.conn = &token{header: header, issued: issued}, now, conn
+	return s.cur, nil
+}
+
+// sign makes the authorization value: a JWT (RFC 7519) with an ES256 signature,
+// which is r and s as 32 bytes each (RFC 7518 §3.4).
+func (s *signer) sign(issued int64) (string, error) {
+	kid, err := json.Marshal(s.keyID)
+	if err != nil {
+		return "", fmt.Errorf("apns: key id: %w", err)
+	}
+	iss, err := json.Marshal(s.teamID)
+	if err != nil {
+		return "", fmt.Errorf("apns: team id: %w", err)
+	}
+	enc := base64.RawURLEncoding
+	b := enc.AppendEncode(nil, []byte(`{"alg":"ES256","kid":`+string(kid)+`}`))
+	b = enc.AppendEncode(append(b, '.'), []byte(`{"iss":`+string(iss)+`,"iat":`+strconv.FormatInt(issued, 10)+`}`))
+	digest := sha256.Sum256(b)
+	der, err := s.key.Sign(nil, digest[:], crypto.SHA256) // nil: RFC 6979
+	if err != nil {
+		return "", fmt.Errorf("apns: provider token: %w", err)
+	}
+	var sig struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(der, &sig); err != nil {
+		return "", fmt.Errorf("apns: provider token: %w", err)
+	}
+	var raw [64]byte
+	sig.R.FillBytes(raw[:32])
+	sig.S.FillBytes(raw[32:])
+	return "bearer " + string(enc.AppendEncode(append(b, '.'), raw[:])), nil
+}

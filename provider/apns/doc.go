@@ -1,0 +1,33 @@
+// Package apns hands pushes to the Apple Push Notification service.
+//
+// In come batches of pushes of one app ([Sender.Send]); out go requests over one
+// HTTP/2 connection, signed with the app's .p8 key, and Apple's answers as
+// outcomes, in batches. Every push gets exactly one answer. When the context of
+// [Sender.Run] ends, nothing new is taken, owed answers are awaited for a few
+// seconds, the rest are answered as unknown, and nothing is left running.
+//
+// What a device gets:
+//
+//	kind      push type   priority  shows             data (member "carillon")
+//	alert     alert       10        title and body    id pos v k, and raw ttl group if set
+//	fallback  alert       10        fallback toast    id pos v k
+//	data      background  5         nothing           id pos v k raw, and ttl group if set
+//	tap       background  5         nothing           id pos v k: no content at all
+//	clear     background  5         nothing           id pos v k
+//
+// Alerts carry apns-collapse-id = notification id, which makes them replaceable
+// and removable. What exceeds 4096 bytes goes out as a tap. Of platformOptions
+// these count, others are ignored:
+//
+//	apns.sound               string, object (critical alert) or null; default "default"
+//	apns.badge               number; the notification's own badge wins
+//	apns.category            string
+//	apns.thread-id           string; default the notification's group
+//	apns.subtitle            string
+//	apns.interruption-level  string
+//	apns.relevance-score     number
+//	apns.mutable-content     number
+//	apns.target-content-id   string
+//	data                     object; its members stand beside "aps" and "carillon"
+//	link                     string; "link" in "carillon"
+package apns

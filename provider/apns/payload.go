@@ -1,0 +1,156 @@
+package apns
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"github.com/valyala/fastjson"
+
+	"carillon"
+	"carillon/provider/wire"
+)
+
+// maxPayload is Apple's limit on a body, in bytes.
+const maxPayload = 4096
+
+// options are the members of platformOptions that count here; nil when absent.
+type options struct {
+	apns, data *fastjson.Value
+	link       string
+}
+
+func parseOptions(p *fastjson.Parser, b []byte) options {
+	if len(b) == 0 {
+		return options{}
+	}
+	v, err := p.ParseBytes(b)
+	if err != nil { // the door checked it; what cannot be read cannot style
+		return options{}
+	}
+	return options{apns: v.Get("apns"), data: v.Get("data"), link: wire.Text(v.GetStringBytes("link"))}
+}
+
+// appendBody appends the JSON body of a push and returns the kind that it
+// became: a tap where the content would not fit.
+func appendBody(dst []byte, p *carillon.Push, parser *fastjson.Parser) ([]byte, carillon.Kind) {
+	from := len(dst)
+	n := p.Notification
+	switch p.Kind {
+	case carillon.KindAlert:
+		dst = appendAlert(dst, p, n.Title, n.Body, parseOptions(parser, n.Options))
+	case carillon.KindFallback:
+		o := parseOptions(parser, n.Options)
+		o.data, o.link = nil, ""
+		dst = appendAlert(dst, p, n.Fallback.Title, n.Fallback.Body, o)
+	case carillon.KindData:
+		dst = append(dst, `{"aps":{"content-available":1}`...)
+		dst = appendData(dst, p, parseOptions(parser, n.Options))
+	case carillon.KindTap, carillon.KindClear, carillon.KindNone:
+		return appendTap(dst, p, p.Kind), p.Kind
+	}
+	if len(dst)-from > maxPayload {
+		return appendTap(dst[:from], p, carillon.KindTap), carillon.KindTap
+	}
+	return dst, p.Kind
+}
+
+func appendTap(dst []byte, p *carillon.Push, k carillon.Kind) []byte {
+	dst = append(dst, `{"aps":{"content-available":1}`...)
+	return append(appendMark(dst, p, k), '}', '}')
+}
+
+func appendAlert(dst []byte, p *carillon.Push, title, body string, o options) []byte {
+	dst = append(dst, `{"aps":{"alert":{`...)
+	dst = wire.AppendMember(dst, "title", title)
+	dst = appendOption(dst, o.apns, "subtitle", fastjson.TypeString)
+	if body != "" {
+		dst = wire.AppendMember(dst, "body", body)
+	}
+	dst = append(dst, '}')
+	n := p.Notification
+	switch sound := o.apns.Get("sound"); {
+	case sound == nil:
+		dst = append(dst, `,"sound":"default"`...)
+	case sound.Type() == fastjson.TypeString || sound.Type() == fastjson.TypeObject:
+		dst = wire.AppendValue(wire.AppendName(dst, "sound"), sound)
+	}
+	if n.Badge >= 0 {
+		dst = wire.AppendNumber(dst, "badge", int64(n.Badge))
+	} else {
+		dst = appendOption(dst, o.apns, "badge", fastjson.TypeNumber)
+	}
+	dst = appendOption(dst, o.apns, "category", fastjson.TypeString)
+	if o.apns.Exists("thread-id") || n.Group == "" {
+		dst = appendOption(dst, o.apns, "thread-id", fastjson.TypeString)
+	} else {
+		dst = wire.AppendMember(dst, "thread-id", n.Group)
+	}
+	dst = appendOption(dst, o.apns, "interruption-level", fastjson.TypeString)
+	dst = appendOption(dst, o.apns, "relevance-score", fastjson.TypeNumber)
+	dst = appendOption(dst, o.apns, "mutable-content", fastjson.TypeNumber)
+	dst = appendOption(dst, o.apns, "target-content-id", fastjson.TypeString)
+	dst = append(dst, '}')
+	if p.Kind == carillon.KindFallback {
+		return append(appendMark(dst, p, p.Kind), '}', '}')
+	}
+	return appendData(dst, p, o)
+}
+
+// appendOption appends a member of o if it has that type.
+func appendOption(dst []byte, o *fastjson.Value, name string, t fastjson.Type) []byte {
+	if v := o.Get(name); v != nil && v.Type() == t {
+		return wire.AppendValue(wire.AppendName(dst, name), v)
+	}
+	return dst
+}
+
+// appendMark appends the "carillon" member up to what every push carries,
+// without its closing brace.
+func appendMark(dst []byte, p *carillon.Push, k carillon.Kind) []byte {
+	dst = append(dst, `,"carillon":{"id":"`...)
+	dst = append(p.ID.Append(dst), '"')
+	dst = wire.AppendDecimal(dst, "pos", uint64(p.Created))
+	dst = wire.AppendDecimal(dst, "v", uint64(p.Seq))
+	return wire.AppendMember(dst, "k", k.String())
+}
+
+// appendData appends the whole "carillon" member and the sender's own data, and
+// closes the body.
+func appendData(dst []byte, p *carillon.Push, o options) []byte {
+	n := p.Notification
+	dst = appendMark(dst, p, p.Kind)
+	if n.HasRaw {
+		dst = wire.AppendMember(dst, "raw", n.Raw)
+	}
+	if n.TTL >= 0 {
+		dst = wire.AppendNumber(dst, "ttl", int64(n.TTL))
+	}
+	if n.Group != "" {
+		dst = wire.AppendMember(dst, "group", n.Group)
+	}
+	if o.link != "" {
+		dst = wire.AppendMember(dst, "link", o.link)
+	}
+	dst = append(dst, '}')
+	o.data.GetObject().Visit(func(key []byte, v *fastjson.Value) {
+		if string(key) != "aps" && string(key) != "carillon" {
+			dst = wire.AppendValue(wire.AppendKey(dst, wire.Text(key)), v)
+		}
+	})
+	return append(dst, '}')
+}
+
+// pushID is the apns-id: the same for every attempt of a delivery, on every
+// instance, so that traces of one can be told from another's.
+func pushID(p *carillon.Push, k carillon.Kind) carillon.ID {
+	var b [16 + 8 + 1 + 128]byte // an installation id has at most 128 bytes
+	copy(b[:], p.ID[:])
+	binary.BigEndian.PutUint64(b[16:], uint64(p.Seq))
+	b[24] = byte(k)
+	n := 25 + copy(b[25:], p.Endpoint.ID)
+	sum := sha256.Sum256(b[:n])
+	id := carillon.ID(sum[:16])
+	id[6] = id[6]&0x0f | 0x80 // version 8, RFC 9562 §5.8
+	id[8] = id[8]&0x3f | 0x80
+	return id
+}
