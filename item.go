@@ -133,8 +133,9 @@ type IdemRow struct {
 	Idem Idem
 }
 
-// Progress is how far one partition is: Applied up to where rows are written,
-// Settled up to where every delivery is terminal.
+// Progress is how far one partition is. Both are next seqs: the rows of every
+// record below Applied are written, every delivery of the records below Settled
+// is terminal. A reader of its own write at seq s waits until Applied > s.
 type Progress struct {
 	Partition        int32
 	Applied, Settled Seq
