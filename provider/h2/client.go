@@ -95,6 +95,9 @@ func (c *Client) whyNot() string {
 	if why := c.lastErr.Load(); why != nil {
 		return "h2: not connected: " + *why
 	}
+	if c.cur.Load() == nil {
+		return "h2: not connected yet"
+	}
 	return "h2: no room"
 }
 
@@ -119,6 +122,7 @@ func (c *Client) Run(ctx context.Context) error {
 	err := c.connect(ctx, &conns)
 	conns.Wait()
 	c.cur.Store(nil)
+	c.lastErr.Store(nil)
 	close(stop)
 	answers.Wait()
 
@@ -165,6 +169,9 @@ func (c *Client) connect(ctx context.Context, conns *sync.WaitGroup) error {
 		})
 		<-cn.left
 		failures = cn.failures(failures)
+		if ctx.Err() != nil {
+			return nil
+		}
 		c.lost(cn.why())
 	}
 }

@@ -95,7 +95,6 @@ func newConn(cl *Client, nc net.Conn) *conn {
 	c.out = append(c.out, http2.ClientPreface...)
 	c.out = appendSettings(c.out,
 		http2.Setting{ID: http2.SettingEnablePush, Val: 0},
-		http2.Setting{ID: http2.SettingInitialWindowSize, Val: initialWindow},
 		http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: maxHeaderList})
 	c.out = appendWindowUpdate(c.out, 0, connRecvWindow-initialWindow)
 	return c
@@ -172,6 +171,7 @@ func (c *conn) tick(now time.Time, results []Result) ([]Result, time.Duration) {
 func (c *conn) watch(now time.Time) {
 	silent := now.Sub(c.lastHeard)
 	switch {
+	case c.state == dead:
 	case c.state == opening && now.Sub(c.began) >= c.cfg.DialTimeout:
 		c.die(http2.ErrCodeSettingsTimeout, "no SETTINGS from the server within "+c.cfg.DialTimeout.String())
 	case c.state == leaving && c.inFlight == 0:

@@ -1,13 +1,17 @@
 package h2
 
 import (
+	"time"
+
 	"golang.org/x/net/http2"
 )
+
+const maxWait = 365 * 24 * time.Hour // a deadline further off is this far
 
 // send queues requests as far as there is room. It returns those it did not
 // take; requests that cannot be said at all are appended to bad.
 func (c *conn) send(reqs []Request, bad []Result) ([]Request, []Result) {
-	now := c.cfg.Now().UnixNano()
+	now := c.cfg.Now()
 	for len(reqs) > 0 {
 		n := min(len(reqs), sendChunk)
 		c.mu.Lock()
@@ -40,7 +44,7 @@ func (c *conn) send(reqs []Request, bad []Result) ([]Request, []Result) {
 
 // start opens a stream and queues the request on it. why says what is wrong
 // with the request; ok is false when the connection has no stream left.
-func (c *conn) start(r *Request, now int64) (why string, ok bool) {
+func (c *conn) start(r *Request, now time.Time) (why string, ok bool) {
 	if why := c.check(r); why != "" {
 		return why, true
 	}
@@ -50,11 +54,11 @@ func (c *conn) start(r *Request, now int64) (why string, ok bool) {
 		return "", false
 	}
 	s.ref, s.body, s.batch, s.window = r.Ref, r.Body, c.batch, c.streamWindow
-	if r.Deadline.IsZero() {
-		s.deadline = now + int64(c.cfg.RequestTimeout)
-	} else {
-		s.deadline = r.Deadline.UnixNano()
+	wait := c.cfg.RequestTimeout
+	if !r.Deadline.IsZero() {
+		wait = min(r.Deadline.Sub(now), maxWait)
 	}
+	s.deadline = now.UnixNano() + int64(wait)
 	c.soonest = min(c.soonest, s.deadline)
 	c.inFlight++
 	c.queueHeaders(s.id, r)
