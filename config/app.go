@@ -1,0 +1,261 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"carillon"
+)
+
+// App is one entry of `apps:`.
+type App struct {
+	// Host is the app's verified host name, in lower case.
+	Host string `yaml:"host"`
+	// Clients are the client ids (azp or appid of a token) that may act for it;
+	// at most 10.
+	Clients []string `yaml:"clients"`
+	// Identities are its names on the platforms; at most 10 a platform.
+	Identities []Identity `yaml:"identities"`
+	// Credentials are the keys of its push channels, one a platform.
+	Credentials []Credential `yaml:"credentials"`
+}
+
+// Identity is an app's name on a platform.
+type Identity struct {
+	// Platform is windows, ios, android or web.
+	Platform string `yaml:"platform"`
+	// AppID is the AUMID, bundle id, package name or origin.
+	AppID string `yaml:"appId"`
+}
+
+// Credential is what one vendor wants to see. Paths are relative to the
+// configuration file.
+type Credential struct {
+	// Platform is ios, android or windows.
+	Platform string `yaml:"platform"`
+	// File is the APNs key (.p8) or the FCM service account (JSON).
+	File string `yaml:"file"`
+	// KeyID and TeamID name an APNs key, 10 characters each.
+	KeyID  string `yaml:"keyId"`
+	TeamID string `yaml:"teamId"`
+	// Environment is production (the default) or sandbox, for APNs.
+	Environment string `yaml:"environment"`
+	// PackageSID is that of the classic WNS pair; TenantID and ClientID those of
+	// an Entra app. Both take a secret.
+	PackageSID string `yaml:"packageSid"`
+	TenantID   string `yaml:"tenantId"`
+	ClientID   string `yaml:"clientId"`
+	// Secret is the WNS secret itself; better name the file that holds it
+	// (SecretFile) or the environment variable (SecretEnv).
+	Secret     string `yaml:"secret"`
+	SecretFile string `yaml:"secretFile"`
+	SecretEnv  string `yaml:"secretEnv"`
+	// Sandbox marks the credential of a sandbox vendor: it proves nothing.
+	Sandbox bool `yaml:"sandbox"`
+}
+
+const (
+	maxClients    = 10
+	maxIdentities = 10
+	appleID       = 10 // characters of a key id or team id
+)
+
+// onboarder turns `apps:` into carillon.Apps and says what is wrong with them.
+type onboarder struct {
+	in     *intake
+	dir    string
+	getenv func(string) string
+}
+
+func (c *Config) onboard(in *intake, dir string, getenv func(string) string) {
+	o := &onboarder{in: in, dir: dir, getenv: getenv}
+	seen := map[string]bool{}
+	for i := range c.Apps {
+		a, path := &c.Apps[i], "apps["+strconv.Itoa(i)+"]"
+		if err := carillon.ValidateHost(a.Host); err != nil {
+			o.fault(path+".host", carillon.AsError(err).Message)
+		} else if seen[a.Host] {
+			o.fault(path+".host", a.Host+" stands twice")
+		}
+		seen[a.Host] = true
+		c.onboarded = append(c.onboarded, o.app(a, path))
+	}
+}
+
+func (o *onboarder) fault(path, message string) {
+	o.in.problem(o.in.place(path), path, message)
+}
+
+func (o *onboarder) app(a *App, path string) carillon.App {
+	out := carillon.App{Host: a.Host, Clients: a.Clients}
+	if len(a.Clients) > maxClients {
+		o.fault(path+".clients", fmt.Sprintf("has %d client ids, at most %d are allowed", len(a.Clients), maxClients))
+	}
+	if slices.Contains(a.Clients, "") {
+		o.fault(path+".clients", "a client id is empty")
+	}
+	count := map[carillon.Platform]int{}
+	for i, id := range a.Identities {
+		at := path + ".identities[" + strconv.Itoa(i) + "]"
+		p, ok := o.platform(at, id.Platform, carillon.Windows, carillon.IOS, carillon.Android, carillon.Web)
+		if count[p]++; ok && count[p] == maxIdentities+1 {
+			o.fault(at, fmt.Sprintf("%s has more than %d identities", p, maxIdentities))
+		}
+		if id.AppID == "" {
+			o.fault(at+".appId", "is missing")
+		}
+		out.Identities = append(out.Identities, carillon.Identity{Platform: p, AppID: id.AppID})
+	}
+	for i := range a.Credentials {
+		at := path + ".credentials[" + strconv.Itoa(i) + "]"
+		cred := o.credential(&a.Credentials[i], at)
+		if _, twice := out.Credential(cred.Platform); twice && cred.Platform != carillon.PlatformNone {
+			o.fault(at, "is the second credential for "+cred.Platform.String()+"; one a platform")
+		}
+		out.Credentials = append(out.Credentials, cred)
+	}
+	return out
+}
+
+func (o *onboarder) platform(path, name string, allowed ...carillon.Platform) (carillon.Platform, bool) {
+	p, ok := carillon.ParsePlatform(name)
+	if ok && slices.Contains(allowed, p) {
+		return p, true
+	}
+	names := make([]string, len(allowed))
+	for i, a := range allowed {
+		names[i] = a.String()
+	}
+	o.fault(path+".platform", fmt.Sprintf("%q is none of %s", name, strings.Join(names, ", ")))
+	return carillon.PlatformNone, false
+}
+
+func (o *onboarder) credential(c *Credential, path string) carillon.Credential {
+	p, ok := o.platform(path, c.Platform, carillon.IOS, carillon.Android, carillon.Windows)
+	out := carillon.Credential{
+		Platform: p, File: o.path(c.File), KeyID: c.KeyID, TeamID: c.TeamID, Environment: c.Environment,
+		PackageSID: c.PackageSID, TenantID: c.TenantID, ClientID: c.ClientID, Sandbox: c.Sandbox,
+	}
+	if !ok {
+		return out
+	}
+	apple := []string{"keyId", "teamId", "environment"}
+	microsoft := []string{"packageSid", "tenantId", "clientId", "secret", "secretFile", "secretEnv"}
+	switch p {
+	case carillon.IOS:
+		o.strangers(c, path, p, microsoft)
+		o.apns(c, &out, path)
+	case carillon.Android:
+		o.strangers(c, path, p, slices.Concat(apple, microsoft))
+		o.readable(path+".file", out.File, "the FCM service account (JSON)")
+	case carillon.Windows:
+		o.strangers(c, path, p, append(apple, "file"))
+		o.wns(c, &out, path)
+	case carillon.PlatformNone, carillon.Web, carillon.Polling:
+	}
+	return out
+}
+
+// strangers reports keys that mean nothing for the platform.
+func (o *onboarder) strangers(c *Credential, path string, p carillon.Platform, names []string) {
+	values := map[string]string{
+		"file": c.File, "keyId": c.KeyID, "teamId": c.TeamID, "environment": c.Environment,
+		"packageSid": c.PackageSID, "tenantId": c.TenantID, "clientId": c.ClientID,
+		"secret": c.Secret, "secretFile": c.SecretFile, "secretEnv": c.SecretEnv,
+	}
+	for _, name := range names {
+		if values[name] != "" {
+			o.fault(path+"."+name, "means nothing for "+p.String())
+		}
+	}
+}
+
+func (o *onboarder) apns(c *Credential, out *carillon.Credential, path string) {
+	o.readable(path+".file", out.File, "the APNs key (.p8)")
+	for _, id := range []struct{ name, value string }{{"keyId", c.KeyID}, {"teamId", c.TeamID}} {
+		if len(id.value) != appleID {
+			o.fault(path+"."+id.name, fmt.Sprintf("%q has %d characters, Apple's have %d", id.value, len(id.value), appleID))
+		}
+	}
+	switch c.Environment {
+	case "":
+		out.Environment = "production"
+	case "production", "sandbox":
+	default:
+		o.fault(path+".environment", fmt.Sprintf("%q is neither production nor sandbox", c.Environment))
+	}
+}
+
+func (o *onboarder) wns(c *Credential, out *carillon.Credential, path string) {
+	entra := c.TenantID != "" || c.ClientID != ""
+	switch {
+	case entra && c.PackageSID != "":
+		o.fault(path, "has a packageSid and an Entra app; give one of them")
+	case entra && (c.TenantID == "" || c.ClientID == ""):
+		o.fault(path, "an Entra app needs tenantId and clientId")
+	case !entra && c.PackageSID == "":
+		o.fault(path, "needs packageSid, or tenantId and clientId")
+	}
+	out.Secret = o.secret(c, path)
+}
+
+// secret reads the one of secret, secretFile and secretEnv that is given.
+func (o *onboarder) secret(c *Credential, path string) string {
+	given := 0
+	for _, s := range []string{c.Secret, c.SecretFile, c.SecretEnv} {
+		if s != "" {
+			given++
+		}
+	}
+	switch {
+	case given != 1:
+		o.fault(path, "give one of secretFile, secretEnv and secret")
+		return ""
+	case c.SecretFile != "":
+		file := o.path(c.SecretFile)
+		if !o.readable(path+".secretFile", file, "the secret") {
+			return ""
+		}
+		text, err := os.ReadFile(file)
+		if err != nil || strings.TrimSpace(string(text)) == "" {
+			o.fault(path+".secretFile", file+" cannot be read or is empty")
+		}
+		return strings.TrimSpace(string(text))
+	case c.SecretEnv != "":
+		s := o.getenv(c.SecretEnv)
+		if s == "" {
+			o.fault(path+".secretEnv", "the environment variable "+c.SecretEnv+" is not set")
+		}
+		return s
+	}
+	return c.Secret
+}
+
+func (o *onboarder) path(file string) string {
+	if file == "" || filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(o.dir, file)
+}
+
+func (o *onboarder) readable(path, file, what string) bool {
+	if file == "" {
+		o.fault(path, "is missing: name the file that holds "+what)
+		return false
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		o.fault(path, fmt.Sprintf("%s cannot be opened; it should hold %s", file, what))
+		return false
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		o.fault(path, file+" is no regular file")
+		return false
+	}
+	return true
+}

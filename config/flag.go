@@ -1,0 +1,51 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"slices"
+	"strings"
+)
+
+// named is a flag that sets one key.
+type named struct {
+	flag, key, usage string
+	isBool           bool
+}
+
+// namedFlags lists the flags with a name of their own; any other key is set by
+// --set.
+func namedFlags() []named {
+	return []named{
+		{flag: "data", key: "data", usage: "`DIR` with everything that is durable (default " + DefaultData + ")"},
+		{flag: "ephemeral", key: "ephemeral", usage: "keep everything in a temporary directory that goes away at the end", isBool: true},
+	}
+}
+
+// Flags registers --config, --set and those named flags that are asked for
+// (all of them when none is). What the flags bring is added to o.
+func (o *Options) Flags(fs *flag.FlagSet, names ...string) {
+	fs.StringVar(&o.File, "config", o.File, "configuration `FILE` (YAML); else the one that "+EnvFile+" names")
+	fs.Func("set", "set any `key=value` of the configuration, e.g. dispatch.shards=4; may be repeated", func(s string) error {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return errors.New("want key=value")
+		}
+		o.Set = append(o.Set, Setting{Key: key, Value: value, Flag: "set"})
+		return nil
+	})
+	for _, n := range namedFlags() {
+		if len(names) > 0 && !slices.Contains(names, n.flag) {
+			continue
+		}
+		take := func(s string) error {
+			o.Set = append(o.Set, Setting{Key: n.key, Value: s, Flag: n.flag})
+			return nil
+		}
+		if n.isBool {
+			fs.BoolFunc(n.flag, n.usage, take)
+		} else {
+			fs.Func(n.flag, n.usage, take)
+		}
+	}
+}
