@@ -252,7 +252,7 @@ func (o *onboarder) readable(path, file, what string) bool {
 		o.fault(path, fmt.Sprintf("%s cannot be opened; it should hold %s", file, what))
 		return false
 	}
-	defer f.Close() //nolint:errcheck // nothing was written
+	defer f.Close()
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		o.fault(path, file+" is no regular file")
 		return false

@@ -85,8 +85,7 @@ func (o *Options) load(root reflect.Value) (in *intake, file string, err error) 
 }
 
 func unreadable(file string, err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		err = p.Err
 	}
 	return fmt.Errorf("config: %s cannot be read (%w); name another with --config FILE", file, err)
@@ -96,7 +95,7 @@ func unreadable(file string, err error) error {
 // the key by its Target.
 func check(in *intake, root reflect.Value) {
 	for _, k := range keys(root.Type()) {
-		v, ok := root.FieldByIndex(k.index).Addr().Interface().(interface{ Validate() error })
+		v, ok := reflect.TypeAssert[interface{ Validate() error }](root.FieldByIndex(k.index).Addr())
 		if !ok {
 			continue
 		}

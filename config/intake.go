@@ -62,7 +62,7 @@ func (p Problem) String() string {
 }
 
 // Problems is the error of [Load]: everything that is wrong, not only the first.
-type Problems []Problem
+type Problems []Problem //nolint:errname // a list, and the word is plain
 
 // Error is one line a problem.
 func (p Problems) Error() string {

@@ -18,7 +18,7 @@ type key struct {
 // structs and `,inline` ones lend theirs.
 func keys(t reflect.Type) []key {
 	var found []key
-	for f := range fieldsOf(t) {
+	for f := range t.Fields() {
 		tag, tagged := f.Tag.Lookup("yaml")
 		name, opts, _ := strings.Cut(tag, ",")
 		switch {
@@ -32,16 +32,6 @@ func keys(t reflect.Type) []key {
 		}
 	}
 	return found
-}
-
-func fieldsOf(t reflect.Type) func(func(reflect.StructField) bool) {
-	return func(yield func(reflect.StructField) bool) {
-		for i := range t.NumField() {
-			if !yield(t.Field(i)) {
-				return
-			}
-		}
-	}
 }
 
 // walk calls leaf for every scalar and every list of scalars below v, with its

@@ -49,7 +49,7 @@ func setText(v reflect.Value, text string) error {
 		v.Set(p)
 		return nil
 	}
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		if err := u.UnmarshalText([]byte(text)); err != nil {
 			return fmt.Errorf("%q: %w", text, err)
 		}
@@ -151,7 +151,7 @@ func ParseDuration(text string) (time.Duration, error) {
 		if err != nil {
 			return 0, bad
 		}
-		sum, rest = time.Duration(n)*day, after //nolint:gosec // 16 bits of days fit
+		sum, rest = time.Duration(n)*day, after
 	}
 	if rest != "" {
 		d, err := time.ParseDuration(rest)
@@ -174,10 +174,10 @@ func text(v reflect.Value) (string, error) {
 	if v.Kind() == reflect.Pointer {
 		return text(v.Elem())
 	}
-	if d, ok := v.Interface().(time.Duration); ok {
+	if d, ok := reflect.TypeAssert[time.Duration](v); ok {
 		return d.String(), nil
 	}
-	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
+	if m, ok := reflect.TypeAssert[encoding.TextMarshaler](v); ok {
 		b, err := m.MarshalText()
 		return string(b), err
 	}
