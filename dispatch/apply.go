@@ -1,0 +1,280 @@
+package dispatch
+
+import (
+	"slices"
+
+	"carillon"
+	"carillon/journal"
+)
+
+// Why a delivery is suppressed, as deliveries show it.
+const (
+	whyReplaced = "replaced"
+	whyLeft     = "left"
+)
+
+// apply works one record into the user's state. A record that this version
+// does not know is passed over and stays in the journal.
+func (s *shard) apply(r *resident, rec record) {
+	if s.broken {
+		return
+	}
+	if err := s.rec.Decode(rec.f.Value); err != nil {
+		s.d.metrics.undecodable.Inc()
+		s.d.deps.Log.Error("a journal record cannot be decoded and is passed over",
+			"user", r.key, "partition", rec.win.k.partition, "seq", rec.f.Seq.String(), "error", err)
+		s.skip(rec)
+		return
+	}
+	switch s.rec.Kind {
+	case journal.KindNotification:
+		s.notification(r, rec)
+	case journal.KindEndpoint:
+		s.register(r, rec)
+	case journal.KindLeave:
+		s.unregister(r, rec)
+	default:
+		s.d.metrics.unknownKinds.Inc()
+		s.skip(rec)
+	}
+}
+
+// skip ends a record that writes nothing.
+func (s *shard) skip(rec record) {
+	rec.win.applied()
+	rec.win.settled()
+}
+
+// done ends a record with the next write.
+func (s *shard) done(r *resident, rec record) {
+	r.holds++
+	s.applied = append(s.applied, applied{win: rec.win, r: r})
+	s.soil()
+}
+
+// register applies an endpoint's registration or renewal.
+func (s *shard) register(r *resident, rec record) {
+	e := r.entry
+	i := e.find(s.rec.Endpoint.ID)
+	var cur *carillon.Endpoint
+	if i >= 0 {
+		cur = &e.endpoints[i]
+		if cur.Version >= rec.f.Seq { // a replay
+			s.skip(rec)
+			return
+		}
+	}
+	reg := carillon.Register(cur, clone(&s.rec.Endpoint), rec.f.Seq, s.rec.At)
+	eps := slices.Clone(e.endpoints)
+	row := carillon.EndpointRow{User: r.user, Endpoint: reg}
+	if cur != nil {
+		row.Moved = cur.Expires
+		eps[i] = reg
+	} else {
+		if out := carillon.Evictee(eps, reg.Platform); out >= 0 {
+			s.rows.Endpoints = append(s.rows.Endpoints, carillon.EndpointRow{User: r.user, Endpoint: eps[out], Left: true, Moved: eps[out].Expires})
+			eps = slices.Delete(eps, out, out+1)
+		}
+		eps = append(eps, reg)
+	}
+	s.rows.Endpoints = append(s.rows.Endpoints, row)
+	s.change(r, eps)
+	s.done(r, rec)
+}
+
+// unregister applies an endpoint's leaving, unless it came back since.
+func (s *shard) unregister(r *resident, rec record) {
+	l := &s.rec.Leave
+	i := r.entry.find(l.Installation)
+	if i < 0 || r.entry.endpoints[i].Version >= rec.f.Seq ||
+		l.Incarnation != 0 && r.entry.endpoints[i].Incarnation != l.Incarnation ||
+		l.Addressed != 0 && r.entry.endpoints[i].Addressed != l.Addressed {
+		s.skip(rec)
+		return
+	}
+	gone := r.entry.endpoints[i]
+	expires := gone.Expires
+	gone.Version = rec.f.Seq
+	s.rows.Endpoints = append(s.rows.Endpoints, carillon.EndpointRow{User: r.user, Endpoint: gone, Left: true, Moved: expires})
+	s.change(r, slices.Delete(slices.Clone(r.entry.endpoints), i, i+1))
+	s.done(r, rec)
+}
+
+// change gives the user new endpoints; deliveries under way keep the old ones.
+func (s *shard) change(r *resident, eps []carillon.Endpoint) {
+	r.entry = &entry{key: r.entry.key, tenure: r.entry.tenure, endpoints: eps}
+	r.changed = true
+}
+
+// notification plans a notification, or goes on with one that an earlier run
+// has planned.
+func (s *shard) notification(r *resident, rec record) {
+	seq := rec.f.Seq
+	replay := seq < rec.win.k.replayEnd
+	created, old, ok := s.identify(r, rec, replay)
+	switch {
+	case s.broken:
+		return
+	case !ok:
+		s.skip(rec)
+		return
+	}
+	p := s.newPending(r, rec.win)
+	p.note = s.rec.Notification
+	p.item = carillon.Item{
+		Created: created, Content: seq, Partition: rec.win.k.partition,
+		ID: p.note.ID, Accepted: s.rec.At, Journalled: rec.f.Time, Planned: s.now,
+		Expires: p.note.Expires, Body: s.rec.Body, Deliveries: p.item.Deliveries,
+	}
+	if p.note.ID.IsZero() {
+		p.note.ID = s.d.deps.IDs.Positional(rec.hash, carillon.Position{Partition: p.item.Partition, Seq: created})
+	} else {
+		r.keyed = append(r.keyed, p)
+	}
+	if s.rec.HasRID {
+		p.hasIdem = true
+		p.idem = carillon.Idem{
+			RID: s.rec.RID, BodyHash: s.rec.BodyHash, Seq: seq, ID: p.note.ID,
+			Expires: s.rec.At + carillon.IdempotencyFor.Milliseconds(),
+		}
+		r.idems = append(r.idems, p.idem)
+	}
+	if old != nil && old.Content == seq {
+		s.redrive(p, old)
+	} else {
+		if old != nil {
+			p.moved = old.Expires
+		}
+		s.replaceOlder(r, p)
+		s.targets = carillon.Plan(s.targets[:0], &p.note, r.entry.endpoints, s.now)
+		if p.note.Expires <= s.now {
+			s.targets = s.targets[:0]
+		}
+		s.plan(p, s.targets)
+	}
+	s.keep(p)
+	for i := range p.deliveries {
+		if !p.deliveries[i].row().Outcome.Class.Terminal() {
+			s.send(&p.deliveries[i])
+		}
+	}
+}
+
+// keep puts p in line for its row.
+func (s *shard) keep(p *pending) {
+	if p.written {
+		p.win.applied()
+		s.settle(p)
+		return
+	}
+	s.unsent = append(s.unsent, p)
+	p.rowDue = s.now + s.d.cfg.RowDelay.Milliseconds()
+	if p.open == 0 {
+		s.finished++
+		s.soil()
+	}
+}
+
+// identify finds the item that a notification record belongs to: its key in the
+// store, and the row that is there already. It is not ok when the record is a
+// repeat of another one, or older than what is there.
+func (s *shard) identify(r *resident, rec record, replay bool) (created carillon.Seq, old *carillon.Item, ok bool) {
+	seq := rec.f.Seq
+	created = seq
+	if s.rec.HasRID && s.repeated(r, seq) {
+		s.d.metrics.duplicates.Inc()
+		return 0, nil, false
+	}
+	if id := s.rec.Notification.ID; !id.IsZero() {
+		for _, p := range r.keyed {
+			if p.item.ID == id && !p.replaced {
+				return p.item.Created, p.oldRow(), p.item.Content < seq
+			}
+		}
+		s.must("find", func() error {
+			c, found, err := s.d.deps.Store.Find(r.user, id)
+			if err == nil && found {
+				created = c
+			}
+			return err
+		})
+	}
+	if !replay && created == seq {
+		return created, nil, true
+	}
+	s.must("item", func() (err error) {
+		old, err = s.d.deps.Store.Item(r.user, created)
+		return err
+	})
+	switch {
+	case old == nil || old.State.Deleted:
+		return seq, nil, true // gone or deleted since: a new incarnation
+	case old.Content > seq:
+		return 0, nil, false
+	}
+	return created, old, true
+}
+
+// oldRow is what a replacement needs of the row that it replaces.
+func (p *pending) oldRow() *carillon.Item {
+	return &carillon.Item{Created: p.item.Created, Content: p.item.Content, Expires: p.item.Expires}
+}
+
+// repeated tells whether another record brought the same request before.
+func (s *shard) repeated(r *resident, seq carillon.Seq) bool {
+	for i := range r.idems {
+		if r.idems[i].RID == s.rec.RID {
+			return r.idems[i].Seq != seq
+		}
+	}
+	var idem carillon.Idem
+	var found bool
+	s.must("idem", func() (err error) {
+		idem, found, err = s.d.deps.Store.Idem(r.user, s.rec.RID)
+		return err
+	})
+	return found && idem.Seq != seq && idem.Expires > s.now
+}
+
+// replaceOlder ends what is under way of older versions of p's item.
+func (s *shard) replaceOlder(r *resident, p *pending) {
+	for _, q := range slices.Clone(r.keyed) {
+		if q == p || q.item.ID != p.item.ID || q.replaced {
+			continue
+		}
+		s.suppress(q, whyReplaced)
+		q.replaced = true
+	}
+}
+
+// redrive goes on with a plan that an earlier run wrote: only deliveries
+// without a terminal outcome are handed off again, to the registrations that
+// they were planned for.
+func (s *shard) redrive(p *pending, old *carillon.Item) {
+	p.written = true
+	p.item.Planned = old.Planned
+	p.item.Deliveries = append(p.item.Deliveries[:0], old.Deliveries...)
+	p.reserve(len(old.Deliveries))
+	for i := range p.item.Deliveries {
+		row := &p.item.Deliveries[i]
+		if row.Outcome.Class.Terminal() {
+			continue
+		}
+		s.d.metrics.redriven.Inc()
+		at := p.r.entry.find(row.Endpoint)
+		if at < 0 || p.r.entry.endpoints[at].Incarnation != row.Incarnation {
+			s.end(p.add(i, &carillon.Endpoint{ID: row.Endpoint}), carillon.Outcome{Class: carillon.Suppressed, Reason: whyLeft})
+			continue
+		}
+		p.add(i, &p.r.entry.endpoints[at])
+	}
+}
+
+// clone gives an endpoint strings of its own: it outlives the batch.
+func clone(e *carillon.Endpoint) carillon.Endpoint {
+	c := *e
+	for _, f := range []*string{&c.ID, &c.Address, &c.AppID, &c.Environment, &c.Locale} {
+		*f = string([]byte(*f))
+	}
+	return c
+}

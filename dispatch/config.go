@@ -1,0 +1,100 @@
+package dispatch
+
+import (
+	"log/slog"
+	"runtime"
+	"time"
+
+	"carillon"
+)
+
+// Config tunes the dispatcher; the zero value is good.
+type Config struct {
+	// Shards is the number of shard goroutines in this process, at most 256;
+	// default one a core.
+	Shards int `yaml:"shards"`
+	// Credits bounds the deliveries of one partition that are planned and not
+	// yet settled; default 4,096. It is also the most that can ring twice after
+	// a crash, a partition.
+	Credits int `yaml:"credits"`
+	// FlushEvery is the longest that an outcome waits for its row; default 20 ms.
+	FlushEvery time.Duration `yaml:"flushEvery"`
+	// FlushRows is the number of finished rows that are written at once without
+	// waiting longer; default 1,000.
+	FlushRows int `yaml:"flushRows"`
+	// RowDelay is how long a notification's row waits for outcomes to go with
+	// it, so that the normal path writes one row; default 100 ms. What is read
+	// with a position token waits as long.
+	RowDelay time.Duration `yaml:"rowDelay"`
+	// SyncEvery is the longest that a written row waits for the disk and a
+	// position for its commit; default 200 ms.
+	SyncEvery time.Duration `yaml:"syncEvery"`
+	// CacheBytes is the size of the user → endpoints cache; default 256 MiB.
+	CacheBytes int64 `yaml:"cacheBytes"`
+	// Loaders is the number of goroutines that read missing users from the
+	// store; default 2.
+	Loaders int `yaml:"loaders"`
+	// LaneBatch is the most pushes handed to a vendor's connection in one go;
+	// default 256.
+	LaneBatch int `yaml:"laneBatch"`
+	// DrainTimeout bounds the wait for vendors' answers when stopping; default 5 s.
+	DrainTimeout time.Duration `yaml:"drainTimeout"`
+}
+
+func (c Config) withDefaults() Config {
+	def(&c.Shards, runtime.GOMAXPROCS(0))
+	c.Shards = min(c.Shards, 256)
+	def(&c.Credits, 4096)
+	def(&c.FlushEvery, 20*time.Millisecond)
+	def(&c.FlushRows, 1000)
+	def(&c.RowDelay, 100*time.Millisecond)
+	def(&c.SyncEvery, 200*time.Millisecond)
+	def(&c.CacheBytes, 256<<20)
+	def(&c.Loaders, 2)
+	def(&c.LaneBatch, 256)
+	def(&c.DrainTimeout, 5*time.Second)
+	return c
+}
+
+func def[T int | int64 | time.Duration](v *T, to T) {
+	if *v <= 0 {
+		*v = to
+	}
+}
+
+// Reader is what the dispatcher reads of the store: the rows of the users that
+// its shards own.
+type Reader interface {
+	// Endpoints appends a user's endpoints to dst.
+	Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.Endpoint, error)
+	// Item is nil without an error when there is none.
+	Item(u carillon.User, created carillon.Seq) (*carillon.Item, error)
+	// Find resolves a derived id.
+	Find(u carillon.User, id carillon.ID) (carillon.Seq, bool, error)
+	// Idem finds a keyed request of the last day.
+	Idem(u carillon.User, rid carillon.RequestID) (carillon.Idem, bool, error)
+	// Progress is how far a partition is; zero when it never moved.
+	Progress(partition int32) (carillon.Progress, error)
+}
+
+// Store is the [Reader] and the one way to write rows.
+type Store interface {
+	Reader
+	// Write writes all rows as one, durable against a crash of the process;
+	// with sync, they and all written before are durable against power loss.
+	Write(rows *carillon.Rows, sync bool) error
+}
+
+// Vendors opens the way out for a lane.
+type Vendors interface {
+	Open(lane carillon.Lane, to carillon.Receiver) (carillon.Sender, error)
+}
+
+// Deps are what a dispatcher works with.
+type Deps struct {
+	Store   Store
+	Vendors Vendors
+	IDs     *carillon.IDKey
+	Clock   *carillon.Clock
+	Log     *slog.Logger
+}

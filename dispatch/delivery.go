@@ -1,0 +1,246 @@
+package dispatch
+
+import (
+	"sync/atomic"
+
+	"carillon"
+)
+
+// spares bounds the free lists of a shard.
+const spares = 16 << 10
+
+// The word of a delivery in a lane's queue. The lane swaps queued → handed just
+// before it encodes, the shard swaps queued → suppressed; the winner decides.
+const (
+	wordQueued uint32 = iota
+	wordHanded
+	wordSuppressed
+)
+
+// pending is a notification whose row is not written, or whose deliveries are
+// not all over. Pendings are reused: one is free again only when no lane, heap
+// or queue points to its deliveries.
+type pending struct {
+	r          *resident
+	win        *window
+	item       carillon.Item
+	note       carillon.Notification
+	deliveries []delivery
+	open       int   // deliveries without a terminal outcome
+	held       int   // deliveries that a lane or a vendor still points to
+	extra      int   // credits beyond the record's own
+	late       int   // outcome rows that wait for the next write
+	rowDue     int64 // when the row is written even if deliveries are open, ms
+	moved      int64 // see carillon.ItemRow
+	idem       carillon.Idem
+	hasIdem    bool
+	written    bool // the row is
+	replaced   bool // by a newer version: its row must not be written any more
+}
+
+// delivery is one planned delivery on its way.
+type delivery struct {
+	p        *pending
+	index    int // in the item's deliveries
+	endpoint *carillon.Endpoint
+	lane     *lane
+	word     atomic.Uint32
+	due      int64 // when a retry is due, ms; 0 when it is not in the heap
+	handed   int64 // by the lane, before it encodes
+}
+
+// row is the delivery as rows keep it.
+func (d *delivery) row() *carillon.Delivery { return &d.p.item.Deliveries[d.index] }
+
+func (s *shard) newPending(r *resident, win *window) *pending {
+	var p *pending
+	if n := len(s.sparePendings); n > 0 {
+		p = s.sparePendings[n-1]
+		s.sparePendings = s.sparePendings[:n-1]
+	} else {
+		p = &pending{}
+	}
+	p.r, p.win = r, win
+	r.holds++
+	return p
+}
+
+// settle ends a pending whose row is written and whose deliveries are over.
+func (s *shard) settle(p *pending) {
+	if !p.written || p.open > 0 || p.held > 0 || p.late > 0 {
+		return
+	}
+	p.win.settled()
+	if p.extra > 0 {
+		p.win.k.giveBack(p.extra)
+	}
+	r := p.r
+	r.holds--
+	if !p.item.ID.IsZero() {
+		r.forget(p)
+	}
+	rows := p.item.Deliveries[:0]
+	clear(p.deliveries)
+	*p = pending{deliveries: p.deliveries[:0]}
+	p.item.Deliveries = rows
+	if len(s.sparePendings) < spares {
+		s.sparePendings = append(s.sparePendings, p)
+	}
+	s.leave(r)
+}
+
+// forget takes a keyed notification off the list by which a replacement finds
+// it.
+func (r *resident) forget(p *pending) {
+	for i, q := range r.keyed {
+		if q == p {
+			r.keyed = append(r.keyed[:i], r.keyed[i+1:]...)
+			return
+		}
+	}
+}
+
+// plan turns targets into deliveries of p.
+func (s *shard) plan(p *pending, targets []carillon.Target) {
+	p.reserve(len(targets))
+	for i, t := range targets {
+		e := t.Endpoint
+		p.item.Deliveries = append(p.item.Deliveries, carillon.Delivery{
+			Endpoint: e.ID, Incarnation: e.Incarnation, Addressed: e.Addressed,
+			Platform: e.Platform, Kind: t.Kind,
+		})
+		p.add(i, e)
+	}
+	s.d.metrics.planned.Add(len(targets))
+}
+
+// reserve makes room for n deliveries that never move.
+func (p *pending) reserve(n int) {
+	if cap(p.deliveries) < n {
+		p.deliveries = make([]delivery, 0, n)
+	}
+	if p.extra = max(n-1, 0); p.extra > 0 {
+		p.win.k.take(p.extra)
+	}
+}
+
+// add opens the delivery of the row at index.
+func (p *pending) add(index int, e *carillon.Endpoint) *delivery {
+	p.deliveries = p.deliveries[:len(p.deliveries)+1]
+	d := &p.deliveries[len(p.deliveries)-1]
+	d.p, d.index, d.endpoint = p, index, e
+	p.open++
+	return d
+}
+
+// send gives a delivery its turn at its endpoint: at once when no other is
+// unanswered there, else behind those that wait.
+func (s *shard) send(d *delivery) {
+	r := d.p.r
+	for i := range r.queues {
+		t := &r.queues[i]
+		if t.endpoint == d.endpoint.ID {
+			if t.busy == nil {
+				t.busy = d
+				s.enqueue(d)
+			} else {
+				t.waiting = append(t.waiting, d)
+			}
+			return
+		}
+	}
+	r.queues = append(r.queues, turn{endpoint: d.endpoint.ID, busy: d})
+	s.enqueue(d)
+}
+
+// enqueue puts a delivery on its way to its lane.
+func (s *shard) enqueue(d *delivery) {
+	l := s.lane(carillon.Lane{Platform: d.endpoint.Platform, Host: d.p.r.user.Host})
+	d.lane = l
+	d.p.held++
+	d.word.Store(wordQueued)
+	out := &s.out[l.index]
+	if *out = append(*out, d); len(*out) >= s.d.cfg.LaneBatch {
+		s.post(l)
+	}
+}
+
+// pass frees the endpoint that d held and gives the next its turn.
+func (s *shard) pass(d *delivery) {
+	r := d.p.r
+	for i := range r.queues {
+		t := &r.queues[i]
+		if t.busy != d {
+			continue
+		}
+		if len(t.waiting) > 0 {
+			t.busy = t.waiting[0]
+			t.waiting = append(t.waiting[:0], t.waiting[1:]...)
+			s.enqueue(t.busy)
+			return
+		}
+		last := len(r.queues) - 1
+		r.queues[i] = r.queues[last]
+		r.queues[last] = turn{}
+		r.queues = r.queues[:last]
+		return
+	}
+}
+
+// withdraw takes d out of the turn's waiting list; true when it was there.
+func (r *resident) withdraw(d *delivery) bool {
+	for i := range r.queues {
+		t := &r.queues[i]
+		for j, w := range t.waiting {
+			if w == d {
+				t.waiting = append(t.waiting[:j], t.waiting[j+1:]...)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// end writes down a delivery's terminal outcome: into the item's row while that
+// is not written, into a row of its own later.
+func (s *shard) end(d *delivery, o carillon.Outcome) {
+	p, row := d.p, d.row()
+	row.Outcome = o
+	p.open--
+	s.d.metrics.outcome(row.Platform, o.Class)
+	if p.replaced {
+		return // a newer version owns the row; what became of this one is in the metrics
+	}
+	if !p.written {
+		if p.open == 0 {
+			s.finished++
+			s.soil()
+		}
+		return
+	}
+	p.late++
+	s.rows.Outcomes = append(s.rows.Outcomes, carillon.OutcomeRow{
+		User: p.r.user, Created: p.item.Created, Content: p.item.Content, Expires: p.item.Expires, Delivery: *row,
+	})
+	s.lates = append(s.lates, p)
+	s.soil()
+}
+
+// suppress ends every delivery of p that no vendor has yet. One that is handed
+// keeps its own outcome: a late Accepted outranks.
+func (s *shard) suppress(p *pending, why string) {
+	o := carillon.Outcome{Class: carillon.Suppressed, Reason: why}
+	for i := range p.deliveries {
+		d := &p.deliveries[i]
+		switch {
+		case d.row().Outcome.Class.Terminal():
+		case d.due != 0:
+			s.due.remove(d)
+			s.end(d, o)
+		case p.r.withdraw(d):
+			s.end(d, o)
+		case d.lane != nil && d.word.CompareAndSwap(wordQueued, wordSuppressed):
+			s.end(d, o) // the lane gives it back when it comes to it
+		}
+	}
+}

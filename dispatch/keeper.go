@@ -1,0 +1,265 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"carillon"
+	"carillon/journal"
+)
+
+// maxWindows bounds the fetched batches of a partition that are worked on.
+const maxWindows = 64
+
+// keeper owns one partition: its fetch loop and its positions. It outlives a
+// generation when the partition stays: what is in flight goes on, and the next
+// claim resumes where the last one stopped fetching.
+type keeper struct {
+	d         *Dispatcher
+	partition int32
+	tenure    uint64
+	inFlight  atomic.Int64  // records not settled, and deliveries beyond each one's first
+	wake      chan struct{} // the positions may move
+	room      chan struct{} // there are credits, or windows, again
+
+	mu        sync.Mutex
+	windows   []*window // in order; the front ones are passed by settled
+	behind    int       // how many of the front windows applied has passed
+	from      carillon.Seq
+	applied   carillon.Seq // next seqs: all below are applied, settled
+	settled   carillon.Seq
+	replayEnd carillon.Seq // records below may have rows already
+}
+
+func newKeeper(d *Dispatcher, partition int32, tenure uint64) *keeper {
+	return &keeper{d: d, partition: partition, tenure: tenure, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+}
+
+// nudge leaves a wake-up in a channel of capacity one.
+func nudge(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// take and giveBack count what is in flight.
+func (k *keeper) take(n int) { k.inFlight.Add(int64(n)) }
+
+func (k *keeper) giveBack(n int) {
+	left, limit := k.inFlight.Add(-int64(n)), int64(k.d.cfg.Credits)
+	if left < limit && left+int64(n) >= limit {
+		nudge(k.room)
+	}
+}
+
+// begin sets where to read from: the store is the record of what is settled,
+// the group's commit only mirrors it.
+func (k *keeper) begin(c *journal.Claim) error {
+	p, err := k.d.deps.Store.Progress(k.partition)
+	if err != nil {
+		return fmt.Errorf("dispatch: positions of partition %d: %w", k.partition, err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.replayEnd = c.End()
+	if k.from != 0 { // kept over a rebalance: go on in memory
+		return nil
+	}
+	switch {
+	case p.Settled != 0:
+		k.from = p.Settled
+	case c.Committed() != 0:
+		k.from = c.Committed()
+	default:
+		k.from = c.Start()
+	}
+	if k.from > c.End() {
+		return fmt.Errorf("dispatch: partition %d ends at %s, but the store has settled up to %s: this is another or a shorter journal. Point carillon to the journal that belongs to its store", k.partition, c.End(), k.from)
+	}
+	k.applied, k.settled = k.from, k.from
+	k.applied = max(p.Applied, k.from)
+	return nil
+}
+
+// fetch reads the partition into the shards until ctx ends.
+func (k *keeper) fetch(ctx context.Context, c *journal.Claim) error {
+	for {
+		if err := k.admit(ctx); err != nil {
+			return nil //nolint:nilerr // ctx ended: that is how fetching stops
+		}
+		b, err := c.Fetch(ctx, k.from)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("dispatch: partition %d at %s: %w", k.partition, k.from, err)
+		}
+		if len(b.Records) > 0 || b.Next > k.from {
+			k.deal(b)
+		}
+	}
+}
+
+// deal hands a fetched batch to the shards.
+func (k *keeper) deal(b journal.Batch) {
+	n := len(b.Records)
+	w := &window{k: k, next: b.Next}
+	w.unapplied.Store(int32(n)) //nolint:gosec // bounded by the fetch's bytes
+	w.unsettled.Store(int32(n)) //nolint:gosec // likewise
+	k.mu.Lock()
+	k.windows = append(k.windows, w)
+	k.from = b.Next
+	k.mu.Unlock()
+	if n == 0 {
+		nudge(k.wake)
+		return
+	}
+	k.take(n)
+	k.d.metrics.fetched.Add(n)
+	slices := cut(w, b.Records, k.d.shardOf, len(k.d.shards))
+	for i := range slices {
+		if len(slices[i].index) > 0 {
+			k.d.shards[i].in.slice(slices[i])
+		}
+	}
+}
+
+// admit waits until the partition has credits and windows to spare.
+func (k *keeper) admit(ctx context.Context) error {
+	for ctx.Err() == nil {
+		k.mu.Lock()
+		full := len(k.windows) >= maxWindows
+		k.mu.Unlock()
+		if !full && k.inFlight.Load() < int64(k.d.cfg.Credits) {
+			return nil
+		}
+		select {
+		case <-k.room:
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err()
+}
+
+// advance moves both positions over the windows that are done.
+func (k *keeper) advance() (p carillon.Progress, moved bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	was := carillon.Progress{Applied: k.applied, Settled: k.settled}
+	for k.behind < len(k.windows) && k.windows[k.behind].unapplied.Load() == 0 {
+		k.applied = max(k.applied, k.windows[k.behind].next)
+		k.behind++
+	}
+	done := 0
+	for done < k.behind && k.windows[done].unsettled.Load() == 0 {
+		k.settled = k.windows[done].next
+		k.windows[done] = nil
+		done++
+	}
+	k.windows = k.windows[done:]
+	k.behind -= done
+	if done > 0 {
+		nudge(k.room)
+	}
+	p = carillon.Progress{Partition: k.partition, Applied: k.applied, Settled: k.settled}
+	return p, p.Applied != was.Applied || p.Settled != was.Settled
+}
+
+// idle tells whether nothing is in flight.
+func (k *keeper) idle() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.windows) == 0
+}
+
+// positions writes the partition's progress as it moves, until ctx ends: at
+// once to the store, synced and committed at most SyncEvery later.
+func (k *keeper) positions(ctx context.Context, c *journal.Claim) error {
+	clock := k.d.deps.Clock
+	t := clock.NewTimer(time.Hour)
+	defer t.Stop()
+	var unsynced bool
+	var last carillon.Progress
+	synced := clock.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-k.wake:
+		case <-t.C:
+		}
+		p, moved := k.advance()
+		if moved {
+			last, unsynced = p, true
+		}
+		if !unsynced {
+			continue
+		}
+		wait := k.d.cfg.SyncEvery - clock.Now().Sub(synced)
+		if wait > 0 {
+			if moved {
+				k.save(last, false)
+			}
+			t.Reset(wait)
+			continue
+		}
+		if k.save(last, true) {
+			unsynced, synced = false, clock.Now()
+			if err := c.Commit(ctx, last.Settled); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("dispatch: commit of partition %d: %w", k.partition, err)
+			}
+		} else {
+			t.Reset(k.d.cfg.SyncEvery)
+		}
+	}
+}
+
+// save writes progress; a store that fails is reported and tried again later.
+func (k *keeper) save(p carillon.Progress, sync bool) bool {
+	rows := carillon.Rows{Positions: []carillon.Progress{p}}
+	if err := k.d.deps.Store.Write(&rows, sync); err != nil {
+		k.d.storeFault("positions", err)
+		return false
+	}
+	return true
+}
+
+// finish waits for what is in flight, at most DrainTimeout, then saves and
+// commits how far the partition came.
+func (k *keeper) finish(ctx context.Context, c *journal.Claim) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), k.d.cfg.DrainTimeout)
+	defer cancel()
+	for !k.idle() {
+		select {
+		case <-ctx.Done():
+			k.d.deps.Log.Warn("stopping with deliveries unanswered; the next start finds them",
+				"partition", k.partition, "inFlight", k.inFlight.Load())
+		case <-k.wake:
+			k.advance()
+			continue
+		}
+		break
+	}
+	p, _ := k.advance()
+	if !k.save(p, true) {
+		return errors.New("dispatch: the last positions could not be saved; the next start repeats a little")
+	}
+	commit, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer done()
+	if err := c.Commit(commit, p.Settled); err != nil {
+		k.d.deps.Log.Info("the last commit failed; the store has the position", "partition", k.partition, "error", err)
+	}
+	return nil
+}
+
+// settledNow is the seq below which all is settled.
+func (k *keeper) settledNow() carillon.Seq {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.settled
+}

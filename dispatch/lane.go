@@ -1,0 +1,185 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"carillon"
+)
+
+// lane is the queue to one vendor under one app's credential. Shards put
+// deliveries in, one goroutine hands them to the sender as it has room, and
+// answers go back to the shards in batches. Its queue is bounded by the credits
+// of the partitions that feed it.
+type lane struct {
+	key    carillon.Lane
+	index  int
+	d      *Dispatcher
+	sender carillon.Sender // nil when the lane could not be opened
+	wake   chan struct{}
+
+	mu    sync.Mutex
+	queue []*delivery
+	head  int
+
+	answersMu sync.Mutex // answers of one sender may come from several connections
+	back      [][]answer // by shard, reused
+}
+
+// answer is what became of one handed or withdrawn delivery.
+type answer struct {
+	d    *delivery
+	o    carillon.Outcome
+	at   int64
+	kind carillon.Kind
+	// withdrawn tells that the shard had suppressed it: the lane only lets go.
+	withdrawn bool
+}
+
+func newLane(d *Dispatcher, key carillon.Lane, index int) *lane {
+	return &lane{key: key, index: index, d: d, wake: make(chan struct{}, 1), back: make([][]answer, len(d.shards))}
+}
+
+// put appends deliveries; the caller keeps the slice.
+func (l *lane) put(ds []*delivery) {
+	l.mu.Lock()
+	l.queue = append(l.queue, ds...)
+	l.mu.Unlock()
+	nudge(l.wake)
+}
+
+// pop moves up to len(into) deliveries out of the queue.
+func (l *lane) pop(into []*delivery) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := copy(into, l.queue[l.head:])
+	clear(l.queue[l.head : l.head+n])
+	l.head += n
+	if l.head == len(l.queue) {
+		l.queue, l.head = l.queue[:0], 0
+	} else if l.head > 4096 && l.head > len(l.queue)/2 {
+		l.queue = append(l.queue[:0], l.queue[l.head:]...)
+		l.head = 0
+	}
+	return n
+}
+
+// run opens the sender and hands off until ctx ends.
+func (l *lane) run(ctx context.Context) error {
+	sender, err := l.d.deps.Vendors.Open(l.key, l)
+	if err != nil {
+		l.d.deps.Log.Error("a lane has no way out; its deliveries are rejected",
+			"platform", l.key.Platform.String(), "app", l.key.Host, "error", err)
+		l.reject(ctx)
+		return nil
+	}
+	l.sender = sender
+	var wg sync.WaitGroup
+	var failed error
+	wg.Go(func() { failed = sender.Run(ctx) })
+	l.handOff(ctx)
+	wg.Wait()
+	if errors.Is(failed, context.Canceled) {
+		return nil
+	}
+	return failed
+}
+
+// handOff gives queued deliveries to the sender, in order, as it has room.
+func (l *lane) handOff(ctx context.Context) {
+	taken := make([]*delivery, l.d.cfg.LaneBatch)
+	pushes := make([]carillon.Push, 0, l.d.cfg.LaneBatch)
+	for {
+		room := min(l.sender.Room(), len(taken))
+		n := 0
+		if room > 0 {
+			n = l.pop(taken[:room])
+		}
+		if n == 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-l.wake:
+			}
+			continue
+		}
+		pushes = l.claim(pushes[:0], taken[:n])
+		if len(pushes) > 0 {
+			l.d.metrics.handed.Add(len(pushes))
+			l.sender.Send(pushes)
+		}
+		clear(pushes)
+	}
+}
+
+// claim swaps the words of taken deliveries and makes pushes of those that are
+// still wanted and not too late.
+func (l *lane) claim(pushes []carillon.Push, taken []*delivery) []carillon.Push {
+	now := l.d.deps.Clock.UnixMilli()
+	for _, d := range taken {
+		if !d.word.CompareAndSwap(wordQueued, wordHanded) {
+			l.letGo(answer{d: d, withdrawn: true})
+			continue
+		}
+		p := d.p
+		d.handed = now
+		if p.item.Expires <= now {
+			l.letGo(answer{d: d, at: now, o: carillon.Outcome{Class: carillon.Expired}})
+			continue
+		}
+		row := d.row()
+		pushes = append(pushes, carillon.Push{
+			Ref: d, Kind: row.Kind, Attempt: row.Attempts + 1, User: p.r.user, Endpoint: d.endpoint,
+			Notification: &p.note, ID: p.note.ID, Created: p.item.Created, Seq: p.item.Content,
+		})
+	}
+	return pushes
+}
+
+// letGo answers a delivery that was not sent.
+func (l *lane) letGo(a answer) {
+	a.kind = a.d.row().Kind
+	a.d.p.r.home.in.answered([]answer{a})
+}
+
+// reject ends what comes to a lane that cannot be opened.
+func (l *lane) reject(ctx context.Context) {
+	taken := make([]*delivery, l.d.cfg.LaneBatch)
+	for {
+		for n := l.pop(taken); n > 0; n = l.pop(taken) {
+			now := l.d.deps.Clock.UnixMilli()
+			for _, d := range taken[:n] {
+				won := d.word.CompareAndSwap(wordQueued, wordHanded)
+				l.letGo(answer{d: d, at: now, withdrawn: !won, o: carillon.Outcome{Class: carillon.Rejected, Reason: "noCredential"}})
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.wake:
+		}
+	}
+}
+
+// Answers takes a batch of the sender's answers back to their shards.
+func (l *lane) Answers(batch []carillon.Answer) {
+	l.answersMu.Lock()
+	defer l.answersMu.Unlock()
+	for i := range batch {
+		a := &batch[i]
+		d := a.Ref.(*delivery) //nolint:forcetypeassert,errcheck // every push of ours carries one
+		home := d.p.r.home
+		l.back[home.index] = append(l.back[home.index], answer{d: d, o: a.Outcome, at: a.At, kind: a.Kind})
+	}
+	for i, as := range l.back {
+		if len(as) > 0 {
+			l.d.shards[i].in.answered(as)
+			clear(as)
+			l.back[i] = as[:0]
+		}
+	}
+}
+
+// RoomAgain wakes the hand-off.
+func (l *lane) RoomAgain() { nudge(l.wake) }

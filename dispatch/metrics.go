@@ -1,0 +1,64 @@
+package dispatch
+
+import (
+	"fmt"
+	"time"
+
+	vm "github.com/VictoriaMetrics/metrics"
+
+	"carillon"
+)
+
+// metrics are the dispatcher's numbers as the operator sees them.
+type metrics struct {
+	fetched      *vm.Counter
+	planned      *vm.Counter
+	handed       *vm.Counter
+	retries      *vm.Counter
+	redriven     *vm.Counter
+	duplicates   *vm.Counter
+	undecodable  *vm.Counter
+	unknownKinds *vm.Counter
+	storeFaults  *vm.Counter
+	cacheHits    *vm.Counter
+	cacheMisses  *vm.Counter
+	rows         *vm.Counter
+	lateRows     *vm.Counter
+	writes       *vm.Histogram
+	outcomes     [carillon.Platforms][carillon.Classes]*vm.Counter
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		fetched:      vm.GetOrCreateCounter("carillon_dispatch_records_fetched_total"),
+		planned:      vm.GetOrCreateCounter("carillon_dispatch_deliveries_planned_total"),
+		handed:       vm.GetOrCreateCounter("carillon_dispatch_pushes_handed_total"),
+		retries:      vm.GetOrCreateCounter("carillon_dispatch_retries_total"),
+		redriven:     vm.GetOrCreateCounter("carillon_dispatch_deliveries_redriven_total"),
+		duplicates:   vm.GetOrCreateCounter("carillon_dispatch_duplicate_requests_total"),
+		undecodable:  vm.GetOrCreateCounter("carillon_dispatch_undecodable_records_total"),
+		unknownKinds: vm.GetOrCreateCounter("carillon_dispatch_unknown_records_total"),
+		storeFaults:  vm.GetOrCreateCounter("carillon_dispatch_store_faults_total"),
+		cacheHits:    vm.GetOrCreateCounter(`carillon_dispatch_directory_lookups_total{result="hit"}`),
+		cacheMisses:  vm.GetOrCreateCounter(`carillon_dispatch_directory_lookups_total{result="miss"}`),
+		rows:         vm.GetOrCreateCounter(`carillon_dispatch_rows_total{kind="item"}`),
+		lateRows:     vm.GetOrCreateCounter(`carillon_dispatch_rows_total{kind="outcome"}`),
+		writes:       vm.GetOrCreateHistogram("carillon_dispatch_write_seconds"),
+	}
+	for p := range m.outcomes {
+		for c := range m.outcomes[p] {
+			if class := carillon.Class(c); class.Terminal() { //nolint:gosec // few classes
+				m.outcomes[p][c] = vm.GetOrCreateCounter(fmt.Sprintf(`carillon_dispatch_outcomes_total{platform=%q,class=%q}`, carillon.Platform(p), class)) //nolint:gosec // few platforms
+			}
+		}
+	}
+	return m
+}
+
+func (m *metrics) outcome(p carillon.Platform, c carillon.Class) { m.outcomes[p][c].Inc() }
+
+func (m *metrics) flushed(rows *carillon.Rows, took time.Duration) {
+	m.rows.Add(len(rows.Items))
+	m.lateRows.Add(len(rows.Outcomes))
+	m.writes.Update(took.Seconds())
+}

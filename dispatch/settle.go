@@ -1,0 +1,130 @@
+package dispatch
+
+import (
+	"time"
+
+	"carillon"
+)
+
+// storeRetry is the pause between two tries of a store that fails.
+const storeRetry = 100 * time.Millisecond
+
+// soil notes that something waits for the next write.
+func (s *shard) soil() {
+	if s.dirty == 0 {
+		s.dirty = s.now
+	}
+}
+
+// flushIfDue writes when enough has gathered or waited long enough.
+func (s *shard) flushIfDue() {
+	switch {
+	case s.finished+len(s.rows.Outcomes)+len(s.applied) >= s.d.cfg.FlushRows:
+	case s.dirty != 0 && s.now-s.dirty >= s.d.cfg.FlushEvery.Milliseconds():
+	case len(s.unsent) > 0 && s.unsent[0].rowDue <= s.now:
+	default:
+		return
+	}
+	s.flush(false)
+}
+
+// flush writes in one store batch the rows that are complete or have waited
+// long enough (or all of them), and every later outcome and changed endpoint.
+// A notification's row goes out once, with the outcomes known by then.
+func (s *shard) flush(all bool) {
+	if s.broken {
+		return
+	}
+	wait := s.unsent[:0]
+	for _, p := range s.unsent {
+		switch {
+		case p.replaced: // the newer version's row stands for it
+			s.wrote = append(s.wrote, p)
+		case p.open == 0 || all || p.rowDue <= s.now:
+			s.row(p)
+			s.wrote = append(s.wrote, p)
+		default:
+			wait = append(wait, p)
+		}
+	}
+	clear(s.unsent[len(wait):])
+	s.unsent = wait
+	s.dirty, s.finished = 0, 0
+	if len(s.rows.Items)+len(s.rows.Outcomes)+len(s.rows.Endpoints)+len(s.rows.Idems) > 0 {
+		began := s.d.deps.Clock.Now()
+		if !s.must("write", func() error { return s.d.deps.Store.Write(&s.rows, false) }) {
+			return
+		}
+		s.d.metrics.flushed(&s.rows, s.d.deps.Clock.Now().Sub(began))
+	}
+	s.written()
+}
+
+// row adds a notification's row to the batch.
+func (s *shard) row(p *pending) {
+	s.rows.Items = append(s.rows.Items, carillon.ItemRow{User: p.r.user, Item: &p.item, Moved: p.moved})
+	if p.hasIdem {
+		s.rows.Idems = append(s.rows.Idems, carillon.IdemRow{User: p.r.user, Idem: p.idem})
+	}
+}
+
+// written counts what the batch held and lets go of it.
+func (s *shard) written() {
+	clear(s.rows.Items)
+	clear(s.rows.Outcomes)
+	clear(s.rows.Endpoints)
+	clear(s.rows.Idems)
+	s.rows.Items, s.rows.Outcomes = s.rows.Items[:0], s.rows.Outcomes[:0]
+	s.rows.Endpoints, s.rows.Idems = s.rows.Endpoints[:0], s.rows.Idems[:0]
+	for i, p := range s.wrote {
+		p.written = true
+		p.win.applied()
+		if p.hasIdem {
+			p.r.forgetIdem(p.idem.RID)
+		}
+		s.settle(p)
+		s.wrote[i] = nil
+	}
+	s.wrote = s.wrote[:0]
+	for i, p := range s.lates {
+		p.late--
+		s.settle(p)
+		s.lates[i] = nil
+	}
+	s.lates = s.lates[:0]
+	for i, a := range s.applied {
+		a.win.applied()
+		a.win.settled()
+		a.r.holds--
+		s.leave(a.r)
+		s.applied[i] = applied{}
+	}
+	s.applied = s.applied[:0]
+}
+
+// forgetIdem drops a request that its row remembers from now on.
+func (r *resident) forgetIdem(rid carillon.RequestID) {
+	for i := range r.idems {
+		if r.idems[i].RID == rid {
+			r.idems = append(r.idems[:i], r.idems[i+1:]...)
+			return
+		}
+	}
+}
+
+// must repeats a store call until it works: the shard stands still meanwhile,
+// and the journal is the queue. While the dispatcher stops it gives up: then
+// nothing more counts as done, and the next start finds it.
+func (s *shard) must(what string, call func() error) bool {
+	for !s.broken {
+		err := call()
+		if err == nil {
+			return true
+		}
+		s.d.storeFault(what, err)
+		if !s.d.pause(storeRetry) {
+			s.broken = true
+		}
+	}
+	return false
+}

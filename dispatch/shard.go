@@ -1,0 +1,247 @@
+package dispatch
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"carillon"
+	"carillon/journal"
+)
+
+// shard owns a set of users. Everything below in is touched by its goroutine
+// alone.
+type shard struct {
+	d     *Dispatcher
+	index int
+	in    inbox
+
+	now       int64 // milliseconds, once a round
+	timer     *carillon.Timer
+	armed     int64 // when the timer fires, ms; 0 when it is not set
+	residents map[uint64]*resident
+	missing   []*resident
+	parting   []*resident // changed and idle; they leave at the next barrier
+	partAt    int64
+	lanes     map[carillon.Lane]*lane
+	out       [][]*delivery // by lane, on its way to the queues
+	due       dueHeap
+
+	rec     journal.Record // reused for decoding
+	targets []carillon.Target
+
+	rows     carillon.Rows
+	unsent   []*pending // rows not written yet, in order
+	wrote    []*pending // being written
+	finished int        // of unsent, how many need wait for nothing
+	dirty    int64      // since when something waits for the next write, ms; 0 = nothing
+	broken   bool       // the store failed while stopping: nothing counts any more
+	lates    []*pending // whose outcome rows are in rows
+	applied  []applied  // other records whose rows are in rows
+
+	spareResidents []*resident
+	sparePendings  []*pending
+	random         *rand.Rand
+}
+
+// applied is a record that is done when the next write is.
+type applied struct {
+	win *window
+	r   *resident
+}
+
+// inbox is how others reach a shard: they append under a lock and wake it once.
+type inbox struct {
+	wake chan struct{}
+
+	mu      sync.Mutex
+	slices  []slice
+	answers []answer
+	loads   []*loadBatch
+}
+
+func (in *inbox) slice(sl slice) {
+	in.mu.Lock()
+	in.slices = append(in.slices, sl)
+	in.mu.Unlock()
+	nudge(in.wake)
+}
+
+func (in *inbox) answered(as []answer) {
+	in.mu.Lock()
+	in.answers = append(in.answers, as...)
+	in.mu.Unlock()
+	nudge(in.wake)
+}
+
+func (in *inbox) loaded(b *loadBatch) {
+	in.mu.Lock()
+	in.loads = append(in.loads, b)
+	in.mu.Unlock()
+	nudge(in.wake)
+}
+
+// mail is a taken inbox; its slices are swapped, not copied.
+type mail struct {
+	slices  []slice
+	answers []answer
+	loads   []*loadBatch
+}
+
+// take swaps what came in with the emptied slices of the last round.
+func (in *inbox) take(m *mail) {
+	clear(m.slices)
+	clear(m.answers)
+	clear(m.loads)
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	m.slices, in.slices = in.slices, m.slices[:0]
+	m.answers, in.answers = in.answers, m.answers[:0]
+	m.loads, in.loads = in.loads, m.loads[:0]
+}
+
+func newShard(d *Dispatcher, index int) *shard {
+	return &shard{
+		d: d, index: index, in: inbox{wake: make(chan struct{}, 1)},
+		residents: make(map[uint64]*resident), lanes: make(map[carillon.Lane]*lane),
+		random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // jitter needs no secrecy
+	}
+}
+
+// run works until ctx ends, then writes what it knows.
+func (s *shard) run(ctx context.Context) {
+	s.timer = s.d.deps.Clock.NewTimer(time.Hour)
+	defer s.timer.Stop()
+	var m mail
+	for {
+		select {
+		case <-ctx.Done():
+			s.round(&m)
+			s.flush(true)
+			return
+		case <-s.in.wake:
+		case <-s.timer.C:
+			s.armed = 0
+		}
+		s.round(&m)
+	}
+}
+
+// round works off what came in and what fell due.
+func (s *shard) round(m *mail) {
+	s.in.take(m)
+	s.now = s.d.deps.Clock.UnixMilli()
+	for _, b := range m.loads {
+		s.loaded(b)
+	}
+	for i := range m.answers {
+		s.answer(&m.answers[i])
+	}
+	for d := s.due.next(s.now); d != nil; d = s.due.next(s.now) {
+		s.send(d)
+	}
+	for i := range m.slices {
+		s.slice(&m.slices[i])
+	}
+	s.requestLoads()
+	for _, l := range s.lanes {
+		s.post(l)
+	}
+	s.flushIfDue()
+	if len(s.parting) > 0 && s.now >= s.partAt {
+		s.part()
+	}
+	s.arm()
+}
+
+// slice applies the shard's part of a batch, in order.
+func (s *shard) slice(sl *slice) {
+	for _, i := range sl.index {
+		rec := record{win: sl.win, f: &sl.records[i], hash: sl.hashes[i]}
+		r := s.resident(rec)
+		if r.loading {
+			r.waiting = append(r.waiting, rec)
+			continue
+		}
+		s.apply(r, rec)
+		s.leave(r)
+	}
+}
+
+// answer acts on what became of a handed delivery.
+func (s *shard) answer(a *answer) {
+	d := a.d
+	p := d.p
+	p.held--
+	if a.withdrawn {
+		s.pass(d)
+		s.settle(p)
+		return
+	}
+	row := d.row()
+	row.Handed, row.Answered, row.Kind = d.handed, a.at, a.kind
+	if !a.o.Unsent {
+		row.Attempts++
+	}
+	s.pass(d)
+	v := carillon.Judge(a.o, row.Attempts, s.now, p.item.Expires, s.random.Float64())
+	switch {
+	case v.Final.Class.Terminal():
+		s.end(d, v.Final)
+		s.settle(p)
+	case p.replaced:
+		s.end(d, carillon.Outcome{Class: carillon.Suppressed, Reason: whyReplaced})
+		s.settle(p)
+	default:
+		row.Outcome = a.o
+		s.d.metrics.retries.Inc()
+		s.due.add(d, v.Retry)
+	}
+}
+
+// post hands a lane what has gathered for it.
+func (s *shard) post(l *lane) {
+	if out := s.out[l.index]; len(out) > 0 {
+		l.put(out)
+		clear(out)
+		s.out[l.index] = out[:0]
+	}
+}
+
+// lane finds the way out, opening it when it is the first use.
+func (s *shard) lane(key carillon.Lane) *lane {
+	if l, ok := s.lanes[key]; ok {
+		return l
+	}
+	l := s.d.lane(key)
+	s.lanes[l.key] = l
+	for len(s.out) <= l.index {
+		s.out = append(s.out, nil)
+	}
+	return l
+}
+
+// arm sets the timer to the next thing that falls due.
+func (s *shard) arm() {
+	next := s.due.first()
+	sooner := func(at int64) {
+		if next == 0 || at < next {
+			next = at
+		}
+	}
+	if s.dirty != 0 {
+		sooner(s.dirty + s.d.cfg.FlushEvery.Milliseconds())
+	}
+	if len(s.unsent) > 0 {
+		sooner(s.unsent[0].rowDue)
+	}
+	if len(s.parting) > 0 {
+		sooner(s.partAt)
+	}
+	if next == 0 || s.armed != 0 && s.armed <= next {
+		return
+	}
+	s.armed = next
+	s.timer.Reset(time.Duration(max(next-s.now, 0)) * time.Millisecond)
+}
