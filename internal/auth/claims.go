@@ -24,7 +24,7 @@ type claims struct {
 	AppID  string `json:"appid,omitempty"`
 	TID    string `json:"tid,omitempty"`
 	OID    string `json:"oid,omitempty"`
-	Scopes words  `json:"scp,omitempty"`
+	Scopes spaced `json:"scp,omitempty"`
 	Roles  words  `json:"roles,omitempty"`
 }
 
@@ -44,6 +44,15 @@ func (w *words) UnmarshalJSON(b []byte) error {
 	}
 	return nil
 }
+
+// spaced is a list that is written as one string with spaces (RFC 8693 §4.2).
+type spaced []string
+
+// UnmarshalJSON reads what words reads.
+func (s *spaced) UnmarshalJSON(b []byte) error { return (*words)(s).UnmarshalJSON(b) }
+
+// MarshalJSON writes one string.
+func (s spaced) MarshalJSON() ([]byte, error) { return json.Marshal(strings.Join(s, " ")) }
 
 func newParser(cfg Config, clock *carillon.Clock) *jwt.Parser {
 	return jwt.NewParser(
@@ -84,8 +93,13 @@ func (v *Verifier) parse(token string) (*verified, error) {
 	if !slices.ContainsFunc(good.from.audiences, func(a string) bool { return slices.Contains(c.Audience, a) }) {
 		return nil, refusal(jwt.ErrTokenInvalidAudience)
 	}
-	good.principal, err = good.from.principal(&c)
-	return good, err
+	if good.principal, err = good.from.principal(&c); err != nil {
+		return nil, err
+	}
+	if c.NotBefore != nil {
+		good.notBefore = c.NotBefore.UnixMilli()
+	}
+	return good, nil
 }
 
 // sourceOf finds the issuer of a token whose signature is not checked yet.

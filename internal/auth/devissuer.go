@@ -104,7 +104,7 @@ func (d *DevIssuer) Issue(want DevClaims) (string, error) {
 			return "", err
 		}
 		c.Subject = want.User
-		c.Scopes = words{ScopeNotifications, ScopeUserNotifications}
+		c.Scopes = spaced{ScopeNotifications, ScopeUserNotifications}
 	case want.Client != "":
 		c.Roles = words{RoleSend, RoleReadAll, RoleEndpoints}
 	case !want.Admin:

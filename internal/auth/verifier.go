@@ -6,7 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/dgraph-io/ristretto/v2"
@@ -43,7 +43,11 @@ type Verifier struct {
 	sources []source
 	clock   *carillon.Clock
 	parser  *jwt.Parser
-	cache   atomic.Pointer[ristretto.Cache[uint64, *verified]]
+
+	// mu guards cache against its end: ristretto panics when it is closed while
+	// somebody reads or writes it. Readers share it.
+	mu    sync.RWMutex
+	cache *ristretto.Cache[uint64, *verified]
 }
 
 type source struct {
@@ -59,6 +63,7 @@ type source struct {
 type verified struct {
 	digest    [sha256.Size]byte
 	principal *Principal
+	notBefore int64 // milliseconds, 0 when the token does not say
 	from      *source
 	keys      *KeySet
 }
@@ -107,15 +112,37 @@ func (v *Verifier) add(s KeySource) error {
 func (v *Verifier) Run(ctx context.Context) error {
 	cache, err := ristretto.NewCache(&ristretto.Config[uint64, *verified]{
 		NumCounters: max(v.cfg.CacheBytes/entryBytes, 1<<10), MaxCost: v.cfg.CacheBytes, BufferItems: 64, IgnoreInternalCost: true,
+		KeyToHash: func(k uint64) (uint64, uint64) { return k, 0 }, // the default boxes its key
 	})
 	if err != nil {
 		return fmt.Errorf("the token cache cannot be made: %w", err)
 	}
-	v.cache.Store(cache)
+	v.mu.Lock()
+	v.cache = cache
+	v.mu.Unlock()
 	<-ctx.Done()
-	v.cache.Store(nil)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.cache = nil
 	cache.Close()
 	return nil
+}
+
+func (v *Verifier) recall(key uint64) (*verified, bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if v.cache == nil {
+		return nil, false
+	}
+	return v.cache.Get(key)
+}
+
+func (v *Verifier) remember(key uint64, good *verified, cost int) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if v.cache != nil {
+		v.cache.Set(key, good, int64(cost))
+	}
 }
 
 // Verify tells whose token it is. A token that is not good is a
@@ -126,23 +153,22 @@ func (v *Verifier) Verify(token []byte) (*Principal, error) {
 	}
 	digest := sha256.Sum256(token)
 	key := binary.BigEndian.Uint64(digest[:])
-	cache := v.cache.Load()
-	if cache != nil {
-		if hit, ok := cache.Get(key); ok && hit.digest == digest && hit.keys == hit.from.Keys() {
-			if v.clock.UnixMilli() >= hit.principal.Expires+v.cfg.Skew.Milliseconds() {
-				return nil, unauthenticated(jwt.ErrTokenExpired, "the token has expired; get a new one")
-			}
-			return hit.principal, nil
+	if hit, ok := v.recall(key); ok && hit.digest == digest && hit.keys == hit.from.Keys() {
+		now, skew := v.clock.UnixMilli(), v.cfg.Skew.Milliseconds()
+		switch {
+		case now >= hit.principal.Expires+skew:
+			return nil, refusal(jwt.ErrTokenExpired)
+		case now < hit.notBefore-skew: // the clock was moved back
+			return nil, refusal(jwt.ErrTokenNotValidYet)
 		}
+		return hit.principal, nil
 	}
 	good, err := v.parse(string(token))
 	if err != nil {
 		return nil, err
 	}
-	if cache != nil {
-		good.digest = digest
-		cache.Set(key, good, int64(entryBytes+len(token)/2))
-	}
+	good.digest = digest
+	v.remember(key, good, entryBytes+len(token)/2)
 	return good.principal, nil
 }
 

@@ -169,6 +169,14 @@ func appendOptional(dst []byte, n *carillon.Notification) []byte {
 		dst = append(dst, `,"deliverAt":`...)
 		dst = AppendTime(dst, n.DeliverAt)
 	}
+	if n.Locale != "" {
+		dst = append(dst, `,"locale":`...)
+		dst = AppendString(dst, n.Locale)
+	}
+	if n.Badge >= 0 {
+		dst = append(dst, `,"badge":`...)
+		dst = strconv.AppendInt(dst, int64(n.Badge), 10)
+	}
 	if extra := bytes.TrimSpace(n.Extra); len(extra) > 2 && extra[0] == '{' && extra[len(extra)-1] == '}' {
 		if inner := bytes.TrimSpace(extra[1 : len(extra)-1]); len(inner) > 0 {
 			dst = append(dst, ',')

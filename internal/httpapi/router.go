@@ -51,6 +51,7 @@ type route struct {
 	method, pattern string
 	names           []string
 	handle          Handler
+	stub            bool // declared by NotYet
 	metrics         routeMetrics
 }
 
@@ -60,25 +61,30 @@ func NewRouter() *Router { return &Router{} }
 // Handle registers a handler. Like net/http's ServeMux it panics on a pattern
 // that is malformed or taken: both are mistakes of the program.
 func (rt *Router) Handle(method, pattern string, h Handler) {
-	rt.add(method, pattern, h)
-	if rest, ok := strings.CutPrefix(pattern, prefixBeta+"/"); ok {
-		rt.add(method, prefixV1+"/"+rest, h)
-	}
+	rt.both(method, pattern, h, false)
 }
 
 // NotYet declares a call of the contract that is not built yet: it answers 501
-// with the feature's name ("delta queries").
+// with the feature's name ("delta queries"). It yields to a handler of the same
+// pattern, whichever is registered first.
 func (rt *Router) NotYet(method, pattern, feature string) {
-	rt.Handle(method, pattern, func(*Request) error {
+	rt.both(method, pattern, func(*Request) error {
 		return carillon.Errorf(carillon.CodeNotImplemented, "", "%s: not built yet", feature)
-	})
+	}, true)
 }
 
-func (rt *Router) add(method, pattern string, h Handler) {
+func (rt *Router) both(method, pattern string, h Handler, stub bool) {
+	rt.add(method, pattern, h, stub)
+	if rest, ok := strings.CutPrefix(pattern, prefixBeta+"/"); ok {
+		rt.add(method, prefixV1+"/"+rest, h, stub)
+	}
+}
+
+func (rt *Router) add(method, pattern string, h Handler, stub bool) {
 	if !strings.HasPrefix(pattern, "/") || method == "" || h == nil {
 		panic(fmt.Sprintf("httpapi: route %s %q: a pattern starts with a slash and has a method and a handler", method, pattern))
 	}
-	rte := &route{method: method, pattern: pattern, handle: h}
+	rte := &route{method: method, pattern: pattern, handle: h, stub: stub}
 	n, segs := &rt.root, strings.Split(strings.Trim(pattern, "/"), "/")
 	for _, seg := range segs {
 		if name, ok := strings.CutPrefix(seg, "{"); ok {
@@ -107,8 +113,15 @@ func (n *node) take(rte *route) {
 	if n.leaf == nil {
 		n.leaf = &leaf{}
 	}
-	for _, have := range n.leaf.routes {
-		if have.method == rte.method {
+	for i, have := range n.leaf.routes {
+		switch {
+		case have.method != rte.method:
+		case rte.stub:
+			return
+		case have.stub:
+			n.leaf.routes[i] = rte
+			return
+		default:
 			panic(fmt.Sprintf("httpapi: route %s %q is taken by %q", rte.method, rte.pattern, have.pattern))
 		}
 	}

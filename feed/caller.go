@@ -1,0 +1,124 @@
+package feed
+
+import (
+	"strings"
+
+	"carillon"
+	"carillon/internal/auth"
+	"carillon/internal/httpapi"
+)
+
+// need says what an app token must carry for a call.
+type need struct {
+	// roles: one of them will do.
+	roles []string
+	// users tells whether the user's own token will do too.
+	users bool
+}
+
+// caller finds out whose notifications are asked for, and whether this caller
+// may see them (contract §6.3). Its refusals never depend on whether a user
+// exists.
+func (f *Feed) caller(r *httpapi.Request, want need) (carillon.User, error) {
+	token, err := r.Bearer()
+	if err != nil {
+		return carillon.User{}, err
+	}
+	p, err := f.deps.Tokens.Verify(token)
+	if err != nil {
+		return carillon.User{}, err
+	}
+	r.Principal = p
+	id := r.Param("id") // "" on /me
+	if p.UserID != "" {
+		return f.ownUser(r, p, id, want)
+	}
+	if !hasOne(p, want.roles) {
+		return carillon.User{}, carillon.Errorf(carillon.CodeAccessDenied, "roles", "an app token needs the role %s for this call", strings.Join(want.roles, " or "))
+	}
+	if id == "" {
+		return f.subscribed(r, p)
+	}
+	if err := carillon.ValidateUserID(id); err != nil {
+		return carillon.User{}, err
+	}
+	host, err := f.host(r, p)
+	return carillon.User{Host: host, ID: id}, err
+}
+
+func hasOne(p *auth.Principal, roles []string) bool {
+	for _, role := range roles {
+		if p.HasRole(role) {
+			return true
+		}
+	}
+	return false
+}
+
+// ownUser admits a user's token to his own notifications.
+func (f *Feed) ownUser(r *httpapi.Request, p *auth.Principal, id string, want need) (carillon.User, error) {
+	switch {
+	case !want.users:
+		return carillon.User{}, carillon.Errorf(carillon.CodeAccessDenied, "", "this call takes an app token with the role %s, not a user's", strings.Join(want.roles, " or "))
+	case !p.MayUser():
+		return carillon.User{}, carillon.Errorf(carillon.CodeAccessDenied, "scp", "a user token needs the scope %s or %s", auth.ScopeNotifications, auth.ScopeUserNotifications)
+	case id != "" && id != p.UserID:
+		return carillon.User{}, carillon.Errorf(carillon.CodeAccessDenied, "id", "a user token reads its own user's notifications only, who is %s", p.UserID)
+	}
+	host, err := f.host(r, p)
+	return carillon.User{Host: host, ID: p.UserID}, err
+}
+
+// host is the app that is meant: the one that the caller names, or the only one
+// that the token's app owns.
+func (f *Feed) host(r *httpapi.Request, p *auth.Principal) (string, error) {
+	var owned []string
+	if p.Client != "" {
+		owned = f.deps.Apps().Owned(p.Client)
+	}
+	named, param := r.Query("host"), "host"
+	if named == "" {
+		named, param = r.Query("targetHostName"), "targetHostName"
+	}
+	named = strings.ToLower(named)
+	switch {
+	case len(owned) == 0:
+		return "", carillon.Errorf(carillon.CodeAccessDenied, "", "the token's app (client id %.100q) may act for no host: onboard it with this client id", p.Client)
+	case named == "" && len(owned) == 1:
+		return owned[0], nil
+	case named == "":
+		return "", carillon.Errorf(carillon.CodeInvalidRequest, "host", "the token's app owns several hosts; name one with host=: %s", strings.Join(owned, ", "))
+	}
+	for _, h := range owned {
+		if h == named {
+			return h, nil
+		}
+	}
+	return "", carillon.Errorf(carillon.CodeAccessDenied, param, "the token's app may not act for %.100q", named)
+}
+
+// subscribed is the user that an app token on /me names by X-UNS-ID.
+func (f *Feed) subscribed(r *httpapi.Request, p *auth.Principal) (carillon.User, error) {
+	id := r.Header("X-UNS-ID")
+	if id == "" {
+		return carillon.User{}, carillon.Errorf(carillon.CodeInvalidRequest, "X-UNS-ID", "an app token on /me names the user by this header; without it call /users/{id}")
+	}
+	sub, err := f.deps.Subscriptions.Open(id, r.Now())
+	if err != nil {
+		return carillon.User{}, err
+	}
+	app, ok := f.deps.Apps().Host(sub.User.Host)
+	if !ok || p.Client == "" || !app.Allows(p.Client) {
+		return carillon.User{}, carillon.Errorf(carillon.CodeAccessDenied, "X-UNS-ID", "the token's app may not act for the host of this subscription")
+	}
+	eps, err := f.deps.Directory.Endpoints(nil, sub.User)
+	if err != nil {
+		return carillon.User{}, err
+	}
+	for i := range eps {
+		if eps[i].ID == sub.Installation && eps[i].Incarnation == sub.Incarnation {
+			return sub.User, nil
+		}
+	}
+	return carillon.User{}, carillon.Errorf(carillon.CodeAccessDenied, "X-UNS-ID", "revoked: its endpoint left or moved; the device must register again")
+}

@@ -1,0 +1,115 @@
+package feed
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"carillon"
+	"carillon/internal/auth"
+	"carillon/internal/httpapi"
+)
+
+// deliveries answers GET /api/v1/users/{id}/notifications/{nid}/deliveries: why
+// did it not arrive.
+func (f *Feed) deliveries(r *httpapi.Request) error {
+	u, err := f.caller(r, need{roles: []string{auth.RoleSend, auth.RoleReadAll}})
+	if err != nil {
+		return err
+	}
+	item, id, err := f.item(r, u)
+	if err != nil {
+		return err
+	}
+	r.JSON(fasthttp.StatusOK, appendDeliveries(r.Scratch(), u, id, item))
+	return nil
+}
+
+// Why is the ops handler behind "carillon why": the same answer for a user
+// ("host/user") and a notification id, without a token.
+func (f *Feed) Why(ctx context.Context, r httpapi.OpsRequest) (any, error) {
+	if r.Method != fasthttp.MethodGet {
+		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "", "ask with GET /why?user=host/user&notification=id")
+	}
+	u, err := carillon.ParseUser(r.Query.Get("user"))
+	if err != nil {
+		return nil, err
+	}
+	id, err := carillon.ParseID(r.Query.Get("notification"))
+	if err != nil {
+		return nil, err
+	}
+	item, err := f.lookup(ctx, u, id)
+	if err != nil {
+		return nil, err
+	}
+	return appendDeliveries(nil, u, id, item), nil
+}
+
+// appendDeliveries writes what became of an item at each endpoint. Push
+// addresses are not in it: they are secrets of the devices.
+func appendDeliveries(dst []byte, u carillon.User, id carillon.ID, item *carillon.Item) []byte {
+	dst = append(dst, `{"id":"`...)
+	dst = id.Append(dst)
+	dst = append(dst, `","targetHostName":`...)
+	dst = httpapi.AppendString(dst, u.Host)
+	dst = append(dst, `,"userId":`...)
+	dst = httpapi.AppendString(dst, u.ID)
+	dst = append(dst, `,"position":"`...)
+	dst = append(dst, httpapi.EncodePosition(carillon.Position{Partition: item.Partition, Seq: item.Content})...)
+	dst = append(dst, `","acceptedDateTime":`...)
+	dst = httpapi.AppendTimeOrNull(dst, item.Accepted)
+	dst = append(dst, `,"journalledDateTime":`...)
+	dst = httpapi.AppendTimeOrNull(dst, item.Journalled)
+	dst = append(dst, `,"plannedDateTime":`...)
+	dst = httpapi.AppendTimeOrNull(dst, item.Planned)
+	dst = append(dst, `,"expirationDateTime":`...)
+	dst = httpapi.AppendTimeOrNull(dst, item.Expires)
+	if item.State.Deleted {
+		dst = append(dst, `,"deleted":true`...)
+	}
+	if len(item.Deliveries) == 0 {
+		dst = append(dst, `,"note":"no endpoint was to ring: the user had none, or none that the notification was meant for; it is history"`...)
+	}
+	dst = append(dst, `,"deliveries":[`...)
+	for i := range item.Deliveries {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendDelivery(dst, &item.Deliveries[i])
+	}
+	return append(dst, "]}"...)
+}
+
+func appendDelivery(dst []byte, d *carillon.Delivery) []byte {
+	dst = append(dst, `{"endpoint":`...)
+	dst = httpapi.AppendString(dst, d.Endpoint)
+	dst = append(dst, `,"platform":"`...)
+	dst = append(dst, d.Platform.String()...)
+	dst = append(dst, `","kind":"`...)
+	dst = append(dst, d.Kind.String()...)
+	dst = append(dst, `","outcome":"`...)
+	dst = append(dst, d.Outcome.Class.String()...)
+	dst = append(dst, `","terminal":`...)
+	dst = strconv.AppendBool(dst, d.Outcome.Class.Terminal())
+	dst = append(dst, `,"reason":`...)
+	if d.Outcome.Reason == "" {
+		dst = append(dst, "null"...)
+	} else {
+		dst = httpapi.AppendString(dst, d.Outcome.Reason)
+	}
+	dst = append(dst, `,"status":`...)
+	if d.Outcome.Status == 0 {
+		dst = append(dst, "null"...)
+	} else {
+		dst = httpapi.AppendInt(dst, d.Outcome.Status)
+	}
+	dst = append(dst, `,"attempts":`...)
+	dst = httpapi.AppendInt(dst, d.Attempts)
+	dst = append(dst, `,"handedDateTime":`...)
+	dst = httpapi.AppendTimeOrNull(dst, d.Handed)
+	dst = append(dst, `,"answeredDateTime":`...)
+	dst = httpapi.AppendTimeOrNull(dst, d.Answered)
+	return append(dst, '}')
+}

@@ -1,0 +1,8 @@
+// Package feed holds the doors out: everything that reads what the store
+// remembers. For now that is one notification, a user's newest ones, and the
+// deliveries of one: what became of it at each endpoint.
+//
+// What comes in are GET requests; what goes out is JSON that was read from the
+// store and nothing else. The package starts nothing: [Feed.Register] adds
+// routes to the server that runs them.
+package feed

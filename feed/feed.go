@@ -1,0 +1,74 @@
+package feed
+
+import (
+	"context"
+	"log/slog"
+
+	"carillon"
+	"carillon/internal/auth"
+	"carillon/internal/httpapi"
+)
+
+// Store is what feed reads of items.
+type Store interface {
+	// Item is one row with its outcomes; nil when there is none.
+	Item(u carillon.User, created carillon.Seq) (*carillon.Item, error)
+	// Find leads from a derived id to its row.
+	Find(u carillon.User, id carillon.ID) (created carillon.Seq, ok bool, err error)
+	// Items lists rows created before a seq, newest first.
+	Items(u carillon.User, before carillon.Seq, n int) ([]*carillon.Item, error)
+}
+
+// Directory is what feed reads of endpoints: enough to refuse the subscription
+// id of one that left.
+type Directory interface {
+	Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.Endpoint, error)
+}
+
+// Tokens tells whose a bearer token is.
+type Tokens interface {
+	Verify(token []byte) (*auth.Principal, error)
+}
+
+// Waiter waits, bounded, until the rows of a position are written.
+type Waiter interface {
+	Wait(ctx context.Context, pos carillon.Position) error
+}
+
+// Deps are the parts that feed works with. All of them are needed.
+type Deps struct {
+	// Apps is the present set of onboarded apps.
+	Apps          func() *carillon.Apps
+	Store         Store
+	Directory     Directory
+	Tokens        Tokens
+	Subscriptions *auth.Subscriptions
+	IDs           *carillon.IDKey
+	Applied       Waiter
+	Clock         *carillon.Clock
+	Log           *slog.Logger
+}
+
+// Feed answers what callers and operators read.
+type Feed struct{ deps Deps }
+
+// New makes the doors out. It starts nothing.
+func New(deps Deps) *Feed { return &Feed{deps: deps} }
+
+// Register adds the routes: what is built, and by its name what is not.
+func (f *Feed) Register(rt *httpapi.Router) {
+	for _, who := range []string{"/me", "/users/{id}"} {
+		graph, own := "/beta"+who+"/notifications", "/api/v1"+who
+		rt.Handle("GET", graph, f.list)
+		rt.Handle("GET", graph+"/{nid}", f.one)
+		rt.NotYet("GET", graph+"/delta", "delta queries")
+		rt.NotYet("PATCH", graph+"/{nid}", "read and dismissed state")
+		rt.NotYet("DELETE", graph+"/{nid}", "deleting a notification")
+		rt.NotYet("POST", own+"/notifications/state", "state of many notifications at once")
+		rt.NotYet("GET", own+"/feed/events", "the live feed")
+		rt.NotYet("POST", own+"/feed/tickets", "tickets for the live feed")
+		rt.NotYet("POST", own+"/feed/ack", "acknowledging what was fetched")
+	}
+	rt.Handle("GET", "/api/v1/users/{id}/notifications/{nid}/deliveries", f.deliveries)
+	rt.NotYet("GET", "/api/v1/outcomes", "the stream of outcomes")
+}
