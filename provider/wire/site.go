@@ -76,3 +76,14 @@ func ClientTLS(serverName, caFile string) (*tls.Config, error) {
 	}
 	return c, nil
 }
+
+// TokenTLS is the TLS configuration for a token endpoint, nil for http on
+// loopback; caFile as in [ParseSite].
+func TokenTLS(tokenURL, caFile string) (*tls.Config, error) {
+	u, err := url.Parse(tokenURL)
+	if err != nil || u.Host == "" || u.User != nil {
+		return nil, fmt.Errorf("%q is not a URL: write https://host/path", tokenURL)
+	}
+	s, err := ParseSite(u.Scheme+"://"+u.Host, caFile)
+	return s.TLS, err
+}

@@ -1,0 +1,34 @@
+// Package fcm hands pushes to Firebase Cloud Messaging, HTTP v1.
+//
+// In come batches of pushes of one app ([Sender.Send]); out go requests over one
+// HTTP/2 connection under an access token of the app's service account, and
+// Google's answers as outcomes, in batches. Every push gets exactly one answer.
+// There is no room before the first token. When the context of [Sender.Run]
+// ends, nothing new is taken, owed answers are awaited for a few seconds, the
+// rest are answered as unknown, and nothing is left running.
+//
+// What a device gets:
+//
+//	kind      priority                      shows             data
+//	alert     HIGH                          title and body    carillon_id _pos _v _kind, and raw ttl group if set
+//	fallback  HIGH                          fallback toast    carillon_id _pos _v _kind
+//	data      HIGH if asked for, or NORMAL  nothing           carillon_id _pos _v _kind raw, and ttl group if set
+//	tap       HIGH for visual content or    nothing           carillon_id _pos _v _kind: no content at all
+//	          if asked for, or NORMAL
+//	clear     NORMAL                        nothing           carillon_id _pos _v _kind
+//
+// Alerts carry title and body once, in android.notification, which Android shows
+// without the app; its tag is the notification id, which makes it replaceable
+// and removable. Taps collapse. What exceeds 4096 bytes of keys and values goes
+// out as a tap. Of platformOptions these count, others are ignored:
+//
+//	fcm.channelId    string
+//	fcm.icon         string
+//	fcm.color        string
+//	fcm.sound        string; default "default"
+//	fcm.image        string
+//	fcm.clickAction  string
+//	fcm.ticker       string
+//	data             object; strings stand in data as they are, other values as JSON text
+//	link             string; "carillon_link" in data
+package fcm
