@@ -26,6 +26,11 @@ func (s *shard) apply(r *resident, rec record) {
 		s.skip(rec)
 		return
 	}
+	if !s.rec.Known() {
+		s.d.metrics.unknownKinds.Inc()
+		s.skip(rec)
+		return
+	}
 	switch s.rec.Kind {
 	case journal.KindNotification:
 		s.notification(r, rec)
@@ -33,7 +38,7 @@ func (s *shard) apply(r *resident, rec record) {
 		s.register(r, rec)
 	case journal.KindLeave:
 		s.unregister(r, rec)
-	default:
+	default: // kinds whose rules are not built yet
 		s.d.metrics.unknownKinds.Inc()
 		s.skip(rec)
 	}

@@ -1,0 +1,355 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"carillon"
+	"carillon/journal"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const host = "app.example.com"
+
+// memory is a store in maps. Its rows are copies, as a real one's are.
+type memory struct {
+	mu        sync.Mutex
+	endpoints map[carillon.User]map[string]carillon.Endpoint
+	items     map[carillon.User]map[carillon.Seq]carillon.Item
+	idems     map[carillon.RequestID]carillon.Idem
+	progress  map[int32]carillon.Progress
+	itemRows  int
+	lateRows  int
+	fault     error
+}
+
+func newMemory() *memory {
+	return &memory{
+		endpoints: map[carillon.User]map[string]carillon.Endpoint{},
+		items:     map[carillon.User]map[carillon.Seq]carillon.Item{},
+		idems:     map[carillon.RequestID]carillon.Idem{},
+		progress:  map[int32]carillon.Progress{},
+	}
+}
+
+func own(u carillon.User) carillon.User {
+	return carillon.User{Host: string([]byte(u.Host)), ID: string([]byte(u.ID))}
+}
+
+func (m *memory) Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.Endpoint, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.endpoints[u] {
+		dst = append(dst, e)
+	}
+	slices.SortFunc(dst, func(a, b carillon.Endpoint) int { return int(a.Incarnation) - int(b.Incarnation) })
+	return dst, m.fault
+}
+
+func (m *memory) Item(u carillon.User, created carillon.Seq) (*carillon.Item, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	it, ok := m.items[u][created]
+	if !ok || m.fault != nil {
+		return nil, m.fault
+	}
+	it.Deliveries = slices.Clone(it.Deliveries)
+	return &it, nil
+}
+
+func (m *memory) Find(u carillon.User, id carillon.ID) (carillon.Seq, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for seq, it := range m.items[u] {
+		if it.ID == id {
+			return seq, true, m.fault
+		}
+	}
+	return 0, false, m.fault
+}
+
+func (m *memory) Idem(_ carillon.User, rid carillon.RequestID) (carillon.Idem, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i, ok := m.idems[rid]
+	return i, ok, m.fault
+}
+
+func (m *memory) Progress(p int32) (carillon.Progress, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.progress[p], m.fault
+}
+
+func (m *memory) Write(rows *carillon.Rows, _ bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fault != nil {
+		return m.fault
+	}
+	for _, r := range rows.Items {
+		u := own(r.User)
+		if m.items[u] == nil {
+			m.items[u] = map[carillon.Seq]carillon.Item{}
+		}
+		it := *r.Item
+		it.Deliveries = slices.Clone(it.Deliveries)
+		it.Body = slices.Clone(it.Body)
+		m.items[u][it.Created] = it
+		m.itemRows++
+	}
+	for _, r := range rows.Outcomes {
+		it := m.items[r.User][r.Created]
+		m.lateRows++
+		for i := range it.Deliveries {
+			if it.Content == r.Content && it.Deliveries[i].Endpoint == r.Endpoint {
+				it.Deliveries[i] = r.Delivery
+			}
+		}
+	}
+	for _, r := range rows.Endpoints {
+		u := own(r.User)
+		if m.endpoints[u] == nil {
+			m.endpoints[u] = map[string]carillon.Endpoint{}
+		}
+		if r.Left {
+			delete(m.endpoints[u], r.Endpoint.ID)
+		} else {
+			m.endpoints[u][r.Endpoint.ID] = r.Endpoint
+		}
+	}
+	for _, r := range rows.Idems {
+		m.idems[r.Idem.RID] = r.Idem
+	}
+	for _, p := range rows.Positions {
+		m.progress[p.Partition] = p
+	}
+	return nil
+}
+
+func (m *memory) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fault = err
+}
+
+func (m *memory) item(u carillon.User, seq carillon.Seq) *carillon.Item {
+	it, _ := m.Item(u, seq)
+	return it
+}
+
+// vendor is every lane's sender: it keeps pushes until the test answers them,
+// or answers at once by reply.
+type vendor struct {
+	mu     sync.Mutex
+	to     map[carillon.Lane]carillon.Receiver
+	pushes []carillon.Push // unanswered, in hand-off order
+	log    []carillon.Push // all of them
+	reply  func(p carillon.Push) carillon.Outcome
+	room   int
+	now    func() int64
+}
+
+func (v *vendor) Open(lane carillon.Lane, to carillon.Receiver) (carillon.Sender, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if lane.Host != host {
+		return nil, errors.New("no credential")
+	}
+	v.to[lane] = to
+	return &sender{v: v, to: to}, nil
+}
+
+type sender struct {
+	v  *vendor
+	to carillon.Receiver
+}
+
+func (s *sender) Room() int {
+	s.v.mu.Lock()
+	defer s.v.mu.Unlock()
+	return s.v.room
+}
+
+func (s *sender) Send(pushes []carillon.Push) {
+	s.v.mu.Lock()
+	reply := s.v.reply
+	for _, p := range pushes {
+		n := *p.Notification // what a push points to is reused after its answer
+		p.Notification = &n
+		s.v.log = append(s.v.log, p)
+		if reply == nil {
+			s.v.pushes = append(s.v.pushes, p)
+		}
+	}
+	s.v.mu.Unlock()
+	if reply == nil {
+		return
+	}
+	var as []carillon.Answer
+	for _, p := range pushes {
+		as = append(as, carillon.Answer{Ref: p.Ref, Outcome: reply(p), At: s.v.now(), Kind: p.Kind})
+	}
+	s.to.Answers(as)
+}
+
+func (s *sender) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// answer answers the oldest unanswered push to an endpoint.
+func (v *vendor) answer(t *testing.T, endpoint string, o carillon.Outcome) carillon.Push {
+	t.Helper()
+	v.mu.Lock()
+	i := slices.IndexFunc(v.pushes, func(p carillon.Push) bool { return p.Endpoint.ID == endpoint })
+	if i < 0 {
+		v.mu.Unlock()
+		t.Fatalf("no unanswered push to %s", endpoint)
+	}
+	p := v.pushes[i]
+	v.pushes = slices.Delete(v.pushes, i, i+1)
+	to := v.to[carillon.Lane{Platform: p.Endpoint.Platform, Host: p.User.Host}]
+	v.mu.Unlock()
+	to.Answers([]carillon.Answer{{Ref: p.Ref, Outcome: o, At: v.now(), Kind: p.Kind}})
+	synctest.Wait()
+	return p
+}
+
+// waiting lists the endpoints with an unanswered push, in hand-off order.
+func (v *vendor) waiting() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var ids []string
+	for _, p := range v.pushes {
+		ids = append(ids, p.Endpoint.ID)
+	}
+	return ids
+}
+
+func (v *vendor) replies(f func(p carillon.Push) carillon.Outcome) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.reply = f
+}
+
+func accept(carillon.Push) carillon.Outcome { return carillon.Outcome{Class: carillon.Accepted, Status: 200} }
+
+// rig is a dispatcher in a synctest bubble, fed by hand.
+type rig struct {
+	t     *testing.T
+	d     *Dispatcher
+	k     *keeper
+	store *memory
+	v     *vendor
+	clock *carillon.Clock
+	next  carillon.Seq
+	stop  func()
+}
+
+// idleSource is a journal whose partitions the test plays itself.
+type idleSource struct{}
+
+func (idleSource) Run(ctx context.Context, _ func(context.Context, *journal.Claim) error) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func newRig(t *testing.T, cfg Config, store *memory) *rig {
+	t.Helper()
+	clock := &carillon.Clock{}
+	v := &vendor{to: map[carillon.Lane]carillon.Receiver{}, room: 1000, now: clock.UnixMilli}
+	d, err := New(cfg, Deps{Store: store, Vendors: v, IDs: &carillon.IDKey{1}, Clock: clock, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, d: d, store: store, v: v, clock: clock, next: carillon.MakeSeq(1, 0)}
+	r.k = newKeeper(d, 0, 1)
+	r.k.from, r.k.applied, r.k.settled = r.next, r.next, r.next
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx, idleSource{}) }()
+	stopped := false
+	r.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}
+	synctest.Wait()
+	return r
+}
+
+// feed plays records of users as one fetched batch and waits until nothing
+// moves any more; the first one's seq is returned.
+func (r *rig) feed(recs ...fed) carillon.Seq {
+	first := r.next
+	b := journal.Batch{}
+	for _, f := range recs {
+		f.rec.At = r.clock.UnixMilli()
+		b.Records = append(b.Records, journal.Fetched{Seq: r.next, Key: f.user.AppendKey(nil), Value: f.rec.Append(nil), Time: f.rec.At})
+		r.next++
+	}
+	b.Next = r.next
+	r.k.deal(b)
+	synctest.Wait()
+	return first
+}
+
+// flush lets rows fall due.
+func (r *rig) flush() {
+	time.Sleep(r.d.cfg.RowDelay + r.d.cfg.FlushEvery)
+	synctest.Wait()
+}
+
+// positions are the two as offsets from the epoch's start.
+func (r *rig) positions() (applied, settled int64) {
+	p, _ := r.k.advance()
+	return p.Applied.Offset(), p.Settled.Offset()
+}
+
+type fed struct {
+	user carillon.User
+	rec  *journal.Record
+}
+
+func user(id string) carillon.User { return carillon.User{Host: host, ID: id} }
+
+func (r *rig) joins(u carillon.User, id string, p carillon.Platform) fed {
+	return fed{u, &journal.Record{Kind: journal.KindEndpoint, Endpoint: carillon.Endpoint{
+		ID: id, Platform: p, Address: "addr-" + id, AppID: "com.example", Expires: r.clock.UnixMilli() + carillon.EndpointLife.Milliseconds(),
+	}}}
+}
+
+func leaves(u carillon.User, id string) fed {
+	return fed{u, &journal.Record{Kind: journal.KindLeave, Leave: journal.Leave{Installation: id}}}
+}
+
+func (r *rig) sends(u carillon.User, title string) fed {
+	return fed{u, &journal.Record{Kind: journal.KindNotification, Notification: carillon.Notification{
+		HasVisual: true, Title: title, TTL: -1, Badge: -1,
+		Accepted: r.clock.UnixMilli(), Expires: r.clock.UnixMilli() + time.Hour.Milliseconds(),
+	}}}
+}
+
+// keyed is a notification under a sender's key, in a request of its own.
+func (r *rig) keyed(u carillon.User, title, key string, rid byte) fed {
+	f := r.sends(u, title)
+	f.rec.HasRID, f.rec.RID = true, carillon.RequestID{rid}
+	f.rec.Notification.AppNotificationID = key
+	f.rec.Notification.ID = r.d.deps.IDs.Derived(u, 'n', key)
+	return f
+}
