@@ -68,7 +68,6 @@ type conn struct {
 	staticSize     int
 
 	received uint32 // DATA bytes not yet given back as connection credit
-	credit   uint32 // what the server may still send
 	soonest  int64  // no deadline is earlier
 	useful   bool   // something was answered on it
 	heard    bool   // something was read since the last tick
@@ -89,7 +88,7 @@ func newConn(cl *Client, nc net.Conn) *conn {
 		limit: cl.cfg.MaxInFlight, maxFrame: maxFrameLen,
 		streamWindow: initialWindow, window: initialWindow,
 		peerHeaderList: 64 << 10, staticSize: listSize(cl.cfg.Static),
-		credit: connRecvWindow, soonest: never,
+		soonest: never,
 	}
 	c.lastHeard = c.began
 	c.out = append(c.out, http2.ClientPreface...)

@@ -69,10 +69,12 @@ func newEncoder(static []Field) *encoder {
 
 // setTableSize follows the server's SETTINGS_HEADER_TABLE_SIZE. hpack writes the
 // update before the next field it encodes, which is the first of the block since
-// a new gen voids what is remembered.
+// a new gen voids what is remembered. A table that shrinks and grows again
+// between two blocks stays small: two updates in a row, though lawful, are
+// refused by some decoders (x/net's for one).
 func (e *encoder) setTableSize(n uint32) {
 	n = min(n, tableSize)
-	if n == e.limit {
+	if n == e.limit || (e.resized && n > e.limit) {
 		return
 	}
 	e.limit = n

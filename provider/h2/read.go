@@ -137,13 +137,8 @@ func (c *conn) onHeaders(p *parser, ev *event, results []Result) ([]Result, erro
 }
 
 func (c *conn) onData(ev *event, results []Result) ([]Result, error) {
-	if ev.value > c.credit {
-		return results, &connError{http2.ErrCodeFlowControl, "more DATA than the connection's window"}
-	}
-	c.credit -= ev.value
 	if c.received += ev.value; c.received >= connRecvWindow/2 {
 		c.out = appendWindowUpdate(c.out, 0, c.received)
-		c.credit += c.received
 		c.received = 0
 	}
 	s := c.streams.find(ev.id)
