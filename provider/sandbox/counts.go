@@ -88,7 +88,9 @@ func (c *counts) add(v Vendor, status int, reason string) {
 func (c *counts) device(v Vendor, hash uint64) { c.vendors[v].devices.add(hash) }
 
 // audit counts the pair, and whether it was there before.
-func (c *counts) audit(v Vendor, device uint64, key []byte) {
+func (c *counts) audit(v Vendor, device uint64, apnsID string, body []byte) {
+	var buf [256]byte
+	key := auditKey(buf[:0], apnsID, body)
 	vc := c.vendors[v]
 	if vc.audited.add(c.pair(device, key)) == seen {
 		vc.duplicates.Add(1)

@@ -121,7 +121,7 @@ func (s *Server) serve(v vendor, r *request) reply {
 	device := s.counts.hash(m.address)
 	s.counts.device(r.vendor, device)
 	if rep.status < 300 {
-		s.counts.audit(r.vendor, device, auditKey(r.get("apns-id"), r.body))
+		s.counts.audit(r.vendor, device, r.get("apns-id"), r.body)
 	}
 	s.devices.record(r, &m, &rep, now)
 	return rep

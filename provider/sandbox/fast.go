@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"hash/maphash"
 	"net/http"
 	"strings"
 
@@ -22,19 +23,31 @@ func (s *Server) answer(d *door, r *request) reply {
 		return rep
 	}
 	if rep.status < 300 {
-		s.fastCount(r.vendor, address, r.get("apns-id"), r.body)
+		s.fastCount(r.vendor, r.path, r.get("apns-id"), r.body)
 	}
 	s.counts.add(r.vendor, rep.status, rep.reason)
 	return rep
 }
 
 // fastCount counts device and delivery, without reading the request.
-func (s *Server) fastCount(v Vendor, address, apnsID string, body []byte) {
-	h := s.counts.hash(address)
+func (s *Server) fastCount(v Vendor, path, apnsID string, body []byte) {
+	var h uint64
+	if v == FCM {
+		h = maphash.Bytes(s.counts.seed, fastToken(body))
+	} else {
+		h = s.counts.hash(path)
+	}
 	s.counts.device(v, h)
 	if s.cfg.Audit {
-		s.counts.audit(v, h, auditKey(apnsID, body))
+		s.counts.audit(v, h, apnsID, body)
 	}
+}
+
+func fastToken(body []byte) []byte {
+	if t := scanValue(body, `"token":`); t != nil {
+		return t
+	}
+	return scanValue(body, `"fid":`)
 }
 
 // fastAddress is the device address as far as it can be had without parsing.
@@ -43,10 +56,7 @@ func fastAddress(v Vendor, path string, body []byte) string {
 	case APNs:
 		return strings.TrimPrefix(path, "/3/device/")
 	case FCM:
-		if t := scanValue(body, `"token":"`); t != nil {
-			return string(t)
-		}
-		return string(scanValue(body, `"fid":"`))
+		return string(fastToken(body))
 	default:
 		return path
 	}
@@ -54,7 +64,7 @@ func fastAddress(v Vendor, path string, body []byte) string {
 
 // fastHTTP1 is the answer of Fast mode over HTTP/1.1.
 func (s *Server) fastHTTP1(w http.ResponseWriter, hr *http.Request, r *request) {
-	s.fastCount(r.vendor, fastAddress(r.vendor, r.path, r.body), hr.Header.Get("Apns-Id"), r.body)
+	s.fastCount(r.vendor, r.path, hr.Header.Get("Apns-Id"), r.body)
 	s.counts.add(r.vendor, 200, "")
 	if r.vendor == WNS {
 		w.Header()["X-Wns-Status"] = []string{"received"}

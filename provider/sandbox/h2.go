@@ -323,7 +323,7 @@ func (c *h2conn) finish(st *stream, body []byte) {
 		return
 	}
 	if c.fast && !c.s.script.active.Load() {
-		c.s.fastCount(c.d.vendor, fastAddress(c.d.vendor, st.path, body), st.apnsID, body)
+		c.s.fastCount(c.d.vendor, st.path, st.apnsID, body)
 		c.answers.batched++
 		c.release(st)
 		c.answerFast(id)

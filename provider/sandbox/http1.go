@@ -24,6 +24,15 @@ func (s *Server) httpServer(ctx context.Context, d *door) *http.Server {
 	}
 	if d.rules == nil {
 		srv.Handler = s.tokenHandler()
+		srv.ConnState = func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				s.wg.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				s.wg.Done()
+			default:
+			}
+		}
 		srv.TLSConfig = d.tls
 		return srv
 	}

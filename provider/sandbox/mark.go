@@ -11,19 +11,22 @@ import (
 // it. APNs and WNS raw carry a "carillon" object at the top level, FCM
 // carillon_* keys in data, a WNS toast its launch argument.
 type mark struct {
-	id   string
-	seq  string
-	kind string
-	ids  []string // of a clear: what to remove
+	id      string
+	seq     string // or pos: where the notification was created
+	version string // or v
+	kind    string
+	ids     []string // of a clear: what to remove
 }
 
 func (m *mark) clears() bool { return m.kind == "clear" }
 
-// markOfObject reads {"id":…,"seq":…,"k":…,"ids":[…]}; numbers may be strings.
+// markOfObject reads {"id":…,"seq" or "pos":…,"v":…,"k":…,"ids":[…]}; numbers may be strings.
 func markOfObject(raw json.RawMessage) mark {
 	var o struct {
 		ID   loose   `json:"id"`
 		Seq  loose   `json:"seq"`
+		Pos  loose   `json:"pos"`
+		V    loose   `json:"v"`
 		K    loose   `json:"k"`
 		Kind loose   `json:"kind"`
 		IDs  []loose `json:"ids"`
@@ -31,9 +34,9 @@ func markOfObject(raw json.RawMessage) mark {
 	if json.Unmarshal(raw, &o) != nil {
 		return mark{}
 	}
-	m := mark{id: string(o.ID), seq: string(o.Seq), kind: string(o.K)}
-	if m.kind == "" {
-		m.kind = string(o.Kind)
+	m := mark{
+		id: string(o.ID), seq: or(string(o.Seq), string(o.Pos)), version: string(o.V),
+		kind: or(string(o.K), string(o.Kind)),
 	}
 	for _, id := range o.IDs {
 		m.ids = append(m.ids, string(id))
@@ -67,7 +70,10 @@ func markOfData(data map[string]string) mark {
 	if o := data["carillon"]; strings.HasPrefix(o, "{") {
 		return markOfObject(json.RawMessage(o))
 	}
-	m := mark{id: data["carillon_id"], seq: data["carillon_seq"], kind: first(data, "carillon_kind", "carillon_k", "k")}
+	m := mark{
+		id: data["carillon_id"], seq: first(data, "carillon_seq", "carillon_pos"), version: data["carillon_v"],
+		kind: first(data, "carillon_kind", "carillon_k", "k"),
+	}
 	if list := data["carillon_ids"]; list != "" {
 		var ids []loose
 		if json.Unmarshal([]byte(list), &ids) == nil {
@@ -91,7 +97,7 @@ func markOfLaunch(launch string) mark {
 	if err != nil {
 		return mark{}
 	}
-	m := mark{id: q.Get("id"), seq: q.Get("seq"), kind: q.Get("k")}
+	m := mark{id: q.Get("id"), seq: or(q.Get("seq"), q.Get("pos")), version: q.Get("v"), kind: q.Get("k")}
 	if ids := q.Get("ids"); ids != "" {
 		m.ids = strings.Split(ids, ",")
 	}
@@ -108,39 +114,56 @@ func first(data map[string]string, keys ...string) string {
 }
 
 // auditKey is the part of a push that says which delivery it is, found without
-// parsing: the carillon data when there is any, else the apns-id, else the body.
-// A retry repeats it although other parts (a TTL) may differ.
-func auditKey(apnsID string, body []byte) []byte {
+// parsing and appended to dst: id, position, version and kind of the carillon data
+// when there is any, else the apns-id, else the body. A retry repeats it although
+// other parts (a TTL) may differ.
+func auditKey(dst []byte, apnsID string, body []byte) []byte {
 	if i := bytes.Index(body, []byte(`"carillon":{`)); i >= 0 {
-		if n := bytes.IndexByte(body[i:], '}'); n > 0 {
-			return body[i : i+n]
+		o := body[i+len(`"carillon":`):]
+		if id := scanValue(o, `"id":`); len(id) > 0 {
+			dst = append(dst, id...)
+			for _, k := range []string{`"seq":`, `"pos":`, `"v":`, `"k":`} {
+				dst = append(append(dst, '/'), scanValue(o, k)...)
+			}
+			return dst
 		}
+	}
+	if id := scanValue(body, `"carillon_id":`); len(id) > 0 {
+		dst = append(dst, id...)
+		for _, k := range []string{`"carillon_seq":`, `"carillon_pos":`, `"carillon_v":`, `"carillon_kind":`, `"carillon_k":`} {
+			dst = append(append(dst, '/'), scanValue(body, k)...)
+		}
+		return dst
 	}
 	if i := bytes.Index(body, []byte(`carillon?`)); i >= 0 {
 		if n := bytes.IndexAny(body[i:], `"'<`); n > 0 {
-			return body[i : i+n]
+			return append(dst, body[i:i+n]...)
 		}
 	}
-	if id := scanValue(body, `"carillon_id":"`); id != nil {
-		key := append([]byte(nil), id...)
-		key = append(append(key, '/'), scanValue(body, `"carillon_seq":"`)...)
-		return append(append(key, '/'), scanValue(body, `"carillon_kind":"`)...)
-	}
 	if apnsID != "" {
-		return []byte(apnsID)
+		return append(dst, apnsID...)
 	}
-	return body
+	return append(dst, body...)
 }
 
-// scanValue is the JSON string that follows key (which ends in `:"`), as written.
+// scanValue is the JSON string or number that follows key, as written, without
+// quotes; nil when there is none.
 func scanValue(body []byte, key string) []byte {
 	i := bytes.Index(body, []byte(key))
 	if i < 0 {
 		return nil
 	}
-	rest := body[i+len(key):]
-	if n := bytes.IndexByte(rest, '"'); n >= 0 {
-		return rest[:n]
+	rest := bytes.TrimLeft(body[i+len(key):], " ")
+	if len(rest) > 0 && rest[0] == '"' {
+		if n := bytes.IndexByte(rest[1:], '"'); n >= 0 {
+			return rest[1 : 1+n]
+		}
+		return nil
 	}
-	return nil
+	for n, c := range rest {
+		if (c < '0' || c > '9') && c != '-' {
+			return rest[:n]
+		}
+	}
+	return rest
 }

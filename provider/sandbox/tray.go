@@ -39,9 +39,11 @@ type Received struct {
 	Body json.RawMessage `json:"body"`
 	// Kind is APNs' push type; alert or data for FCM; toast, tile, badge, raw for WNS.
 	Kind string `json:"kind"`
-	// NotificationID, Seq and Mark are id, seq and k of the sender's own data.
+	// NotificationID, Seq, Version and Mark are id, seq (or pos), v and k of the
+	// sender's own data; empty when it sends none.
 	NotificationID string `json:"notificationId"`
 	Seq            string `json:"seq,omitempty"`
+	Version        string `json:"version,omitempty"`
 	Mark           string `json:"mark,omitempty"`
 	// Status and Reason are the answer. Unanswered: it was cut or is held.
 	Status     int    `json:"status"`
@@ -119,7 +121,7 @@ func (d *devices) record(r *request, m *message, rep *reply, now time.Time) {
 	dev.LastAt = now
 	e := &entry{of: dev, body: bytes.Clone(r.body), fields: slices.Clone(r.fields), r: Received{
 		At: now, Vendor: r.vendor, Address: dev.Address, Kind: m.kind,
-		NotificationID: m.mark.id, Seq: m.mark.seq, Mark: m.mark.kind,
+		NotificationID: m.mark.id, Seq: m.mark.seq, Version: m.mark.version, Mark: m.mark.kind,
 		Status: rep.status, Reason: rep.reason, Unanswered: rep.drop || rep.hold, Problem: m.problem,
 	}}
 	d.append(dev, e)
