@@ -1,0 +1,79 @@
+// Package provider chooses the vendor for a lane.
+//
+// In comes the name of a lane (platform and app); out goes a [carillon.Sender]
+// under that app's credential, which the caller runs. The package itself starts
+// nothing and keeps nothing, so there is nothing to stop.
+package provider
+
+import (
+	"log/slog"
+
+	"carillon"
+	"carillon/provider/apns"
+	"carillon/provider/fcm"
+	"carillon/provider/wns"
+)
+
+// Vendors opens senders. It is safe for concurrent use.
+type Vendors struct {
+	cfg   Config
+	apps  func() *carillon.Apps
+	clock *carillon.Clock
+	log   *slog.Logger
+}
+
+// New makes Vendors that look credentials up in what apps returns at the time.
+func New(cfg Config, apps func() *carillon.Apps, clock *carillon.Clock, log *slog.Logger) *Vendors {
+	return &Vendors{cfg: cfg, apps: apps, clock: clock, log: log}
+}
+
+// Open makes the sender of a lane; the caller runs it. The error is a
+// *carillon.Error that names app and platform: CodeNotFound when there is no
+// such app or it has no credential for the platform, CodeInvalidRequest when the
+// credential or the vendor's configuration is unusable, CodeNotImplemented for
+// platforms that are not pushed to.
+func (v *Vendors) Open(lane carillon.Lane, to carillon.Receiver) (carillon.Sender, error) {
+	app, ok := v.apps().Host(lane.Host)
+	if !ok {
+		return nil, carillon.Errorf(carillon.CodeNotFound, "apps", "there is no app %s", lane.Host)
+	}
+	switch lane.Platform {
+	case carillon.IOS, carillon.Android, carillon.Windows:
+	default:
+		return nil, carillon.Errorf(carillon.CodeNotImplemented, "platform", "app %s: nothing is pushed to %s endpoints", lane.Host, lane.Platform)
+	}
+	cred, ok := app.Credential(lane.Platform)
+	if !ok {
+		return nil, carillon.Errorf(carillon.CodeNotFound, "credentials", "app %s has no credential for %s: give it one, pushes wait until then", lane.Host, lane.Platform)
+	}
+	s, err := v.open(lane.Platform, cred, to, v.log.With("app", lane.Host, "platform", lane.Platform.String()))
+	if err != nil {
+		e := carillon.Errorf(carillon.CodeInvalidRequest, "credentials", "app %s, %s: the way to the vendor cannot be opened", lane.Host, lane.Platform)
+		e.Cause = err
+		return nil, e
+	}
+	return s, nil
+}
+
+func (v *Vendors) open(p carillon.Platform, cred carillon.Credential, to carillon.Receiver, log *slog.Logger) (carillon.Sender, error) {
+	switch p { // a nil *Sender must not become a Sender
+	case carillon.IOS:
+		s, err := apns.New(v.cfg.APNs, cred, to, v.clock, log)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	case carillon.Android:
+		s, err := fcm.New(v.cfg.FCM, cred, to, v.clock, log)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	default:
+		s, err := wns.New(v.cfg.WNS, cred, to, v.clock, log)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+}

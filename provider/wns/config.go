@@ -1,0 +1,74 @@
+package wns
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	"carillon"
+)
+
+// Config says how to reach WNS. The zero value is Microsoft's own service.
+type Config struct {
+	// DialAddress (host:port) is dialled whatever host a channel URI names; URL,
+	// Host and SNI stay the channel's.
+	DialAddress string `yaml:"dialAddress"`
+	// TokenURL replaces the place to ask for access tokens.
+	TokenURL string `yaml:"tokenURL"`
+	// CAFile is a PEM file with the only certificates to trust, for both; empty:
+	// the system's.
+	CAFile string `yaml:"caFile"`
+	// MaxInFlight caps the unanswered pushes of one app. Default 1000.
+	MaxInFlight int `yaml:"maxInFlight"`
+	// MaxHosts caps the hosts that one app has connections to; one that is idle
+	// makes room for another. Default 64.
+	MaxHosts int `yaml:"maxHosts"`
+	// MaxConnections caps the connections to one host where it speaks HTTP/1.1
+	// only. Default 64.
+	MaxConnections int `yaml:"maxConnections"`
+	// RequestTimeout is how long a push may wait for a connection, and an answer
+	// may take after that. Default 15 s each.
+	RequestTimeout time.Duration `yaml:"requestTimeout"`
+	// DialTimeout bounds opening a connection. Default 10 s.
+	DialTimeout time.Duration `yaml:"dialTimeout"`
+}
+
+func (c Config) withDefaults() Config {
+	for _, v := range []struct {
+		at  *int
+		def int
+	}{{&c.MaxInFlight, 1000}, {&c.MaxHosts, 64}, {&c.MaxConnections, 64}} {
+		if *v.at <= 0 {
+			*v.at = v.def
+		}
+	}
+	if c.RequestTimeout <= 0 {
+		c.RequestTimeout = 15 * time.Second
+	}
+	if c.DialTimeout <= 0 {
+		c.DialTimeout = 10 * time.Second
+	}
+	return c
+}
+
+func (c *Config) validate() error {
+	if c.DialAddress == "" {
+		return nil
+	}
+	if host, port, err := net.SplitHostPort(c.DialAddress); err != nil || host == "" || port == "" {
+		return fmt.Errorf("dialAddress %q is not host:port", c.DialAddress)
+	}
+	return nil
+}
+
+// tokenURL is where the credential's tokens come from.
+func (c *Config) tokenURL(cred *carillon.Credential) string {
+	switch {
+	case c.TokenURL != "":
+		return c.TokenURL
+	case cred.PackageSID != "":
+		return "https://login.live.com/accesstoken.srf"
+	}
+	return "https://login.microsoftonline.com/" + url.PathEscape(cred.TenantID) + "/oauth2/v2.0/token"
+}
