@@ -25,8 +25,9 @@ type Client struct {
 
 	mu       sync.Mutex
 	running  bool
-	rejected []Result      // to be answered by Run
-	ring     chan struct{} // something is in rejected
+	settling bool          // somebody is in settle
+	rejected []Result      // to be answered
+	ring     chan struct{} // something is in rejected, for Run
 
 	inFlight                                                atomic.Int64
 	conns, goAways, refused, timeouts, bytesWritten, writes atomic.Uint64
@@ -128,10 +129,8 @@ func (c *Client) Run(ctx context.Context) error {
 
 	c.mu.Lock()
 	c.running = false
-	last := c.rejected
-	c.rejected = nil
 	c.mu.Unlock()
-	c.deliver(last)
+	c.settle()
 	return err
 }
 
@@ -206,20 +205,39 @@ func pause(ctx context.Context, d time.Duration) bool {
 // reject answers requests that no connection took.
 func (c *Client) reject(results []Result) {
 	c.mu.Lock()
-	if !c.running {
-		c.mu.Unlock()
-		c.deliver(results)
+	c.rejected = append(c.rejected, results...)
+	running := c.running
+	c.mu.Unlock()
+	if !running {
+		c.settle()
 		return
 	}
-	c.rejected = append(c.rejected, results...)
-	c.mu.Unlock()
 	select {
 	case c.ring <- struct{}{}:
 	default:
 	}
 }
 
-// answer hands rejected requests back until stop is closed; Run takes the rest.
+// settle hands rejected requests back until there are none. A Send from within
+// the callback only adds to them.
+func (c *Client) settle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.settling {
+		return
+	}
+	c.settling = true
+	for len(c.rejected) > 0 {
+		results := c.rejected
+		c.rejected = nil
+		c.mu.Unlock()
+		c.deliver(results)
+		c.mu.Lock()
+	}
+	c.settling = false
+}
+
+// answer settles while Run runs; Run settles what is left.
 func (c *Client) answer(stop <-chan struct{}) {
 	for {
 		select {
@@ -227,11 +245,7 @@ func (c *Client) answer(stop <-chan struct{}) {
 			return
 		case <-c.ring:
 		}
-		c.mu.Lock()
-		results := c.rejected
-		c.rejected = nil
-		c.mu.Unlock()
-		c.deliver(results)
+		c.settle()
 	}
 }
 

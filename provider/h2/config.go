@@ -56,7 +56,9 @@ type Config struct {
 	// and back-off always run on real time.
 	Now func() time.Time
 	// OnResults takes the results, never from two goroutines at once. It may
-	// call Send. The slice and what it points to are valid only during the call.
+	// call Send, but should not send again without Room, nor after Run's context
+	// ended, what comes back unsent: that would go round at once. The slice and
+	// what it points to are valid only during the call.
 	OnResults func([]Result)
 	// OnRoom, if set, is called after Room rose from 0; it must not block. Room
 	// may be 0 again by then.

@@ -158,6 +158,7 @@ func (c *conn) tick(now time.Time, results []Result) ([]Result, time.Duration) {
 	}
 	c.heard, c.fresh = false, false
 	results = c.sweep(results)
+	c.pump()
 	c.watch(now)
 	next := c.nextTick(now)
 	edge := c.publish()

@@ -384,6 +384,7 @@ func TestStall(t *testing.T) {
 		synctest.Wait()
 		s.post(1, 3, nil)
 		p := s.net.accept(t)
+		synctest.Wait()
 		s.want(t, h2.FaultLost, 0)
 		s.want(t, h2.FaultUnsent, 1, 2)
 		p.nc.Close()

@@ -161,6 +161,55 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// TestSendFromCallback: an answer may bring forth the next request, and what
+// comes back unsent may be tried once more, also when Run has ended.
+func TestSendFromCallback(t *testing.T) {
+	addr, tc := listen(t, true, func(nc net.Conn) { echo(nc, 3) })
+	const n = 3000
+	done := make(chan struct{})
+	var c *h2.Client
+	next, unsent := 0, map[any]int{}
+	send := func() {
+		c.Send([]h2.Request{{Ref: next, Path: "/"}})
+		next++
+	}
+	c = h2.New(h2.Config{
+		Addr: addr, TLS: tc, Static: static(),
+		OnRoom: func() {
+			if next == 0 {
+				send()
+			}
+		},
+		OnResults: func(rs []h2.Result) {
+			for _, r := range rs {
+				if r.Fault == h2.FaultUnsent {
+					if unsent[r.Ref]++; unsent[r.Ref] == 1 {
+						c.Send([]h2.Request{{Ref: r.Ref, Path: "/"}})
+					}
+					continue
+				}
+				if next < n {
+					send()
+				} else {
+					close(done)
+				}
+			}
+		},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	<-done
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	c.Send([]h2.Request{{Ref: "late", Path: "/"}})
+	if unsent["late"] != 2 {
+		t.Errorf("%d results of a request sent twice", unsent["late"])
+	}
+}
+
 // TestNotRunning: Send answers by itself while Run does not run.
 func TestNotRunning(t *testing.T) {
 	got := newCollector()

@@ -119,14 +119,11 @@ func (c *conn) queueBody(s *slot) bool {
 	return true
 }
 
-// pump goes on with the bodies that waited for a window, oldest first.
+// pump goes on with the bodies that waited for a window, oldest first, and
+// forgets those whose stream is over.
 func (c *conn) pump() {
 	kept := c.waiting[:0]
-	for i, id := range c.waiting {
-		if c.window <= 0 {
-			kept = append(kept, c.waiting[i:]...)
-			break
-		}
+	for _, id := range c.waiting {
 		if s := c.streams.find(id); s != nil && !c.queueBody(s) {
 			kept = append(kept, id)
 		}

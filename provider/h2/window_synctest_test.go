@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"carillon/provider/h2"
 
@@ -74,6 +75,41 @@ func TestWindows(t *testing.T) {
 		p.answer(3, 200, "")
 		synctest.Wait()
 		s.want(t, h2.FaultNone, 0, 1)
+		s.stop(t)
+	})
+}
+
+// TestStarved: requests whose bodies never get a window time out one by one and
+// leave nothing behind; a window that opens later serves the next ones.
+func TestStarved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := script(t, func(cfg *h2.Config) { cfg.RequestTimeout = time.Second })
+		p := s.net.open(t, setting(http2.SettingInitialWindowSize, 0))
+		<-s.rooms
+		for i := range 10 {
+			s.post(10*i, 10*i+10, pattern(10))
+			for range 10 {
+				p.next(http2.FrameHeaders)
+			}
+			for range 10 {
+				if f := p.next(http2.FrameRSTStream); f.code != http2.ErrCodeCancel {
+					t.Errorf("RST %v", f)
+				}
+			}
+			ping := p.next(http2.FramePing) // deadlines that pass raise suspicion
+			p.do(p.fr.WritePing(true, [8]byte(ping.data)))
+			synctest.Wait()
+			s.count(t, 10*i+10)
+		}
+		s.post(100, 101, pattern(10))
+		p.do(p.fr.WriteSettings(setting(http2.SettingInitialWindowSize, 10)))
+		id, _, body := p.request()
+		if !bytes.Equal(body, pattern(10)) {
+			t.Errorf("body %v", body)
+		}
+		p.answer(id, 200, "")
+		synctest.Wait()
+		s.want(t, h2.FaultNone, 100)
 		s.stop(t)
 	})
 }
