@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"carillon/config"
+	"carillon/internal/httpapi"
+	"carillon/provider/sandbox"
+)
+
+func sandboxCommand() command {
+	return command{
+		name:    "sandbox",
+		args:    "--dir DIR [--fast] [--apns ADDR] [--fcm ADDR] [--wns ADDR] [--token ADDR]",
+		summary: "run APNs, FCM and WNS as servers on loopback",
+		about: "The vendors' own protocols with a CA of their own; credentials that an app can onboard are made in DIR.\n" +
+			"Strict by default: every request is judged as the vendor documents it.",
+		examples: []string{
+			"carillon sandbox --dir ./sandbox",
+			"carillon sandbox --dir ./sandbox --fast --apns 127.0.0.1:9443 --json",
+			"carillon sandbox clock +31d",
+		},
+		setup: func(fs *flag.FlagSet) runner {
+			cfg := sandbox.Config{}
+			fs.StringVar(&cfg.Dir, "dir", "carillon-sandbox", "`DIR` for CA and credentials; made when missing")
+			fs.StringVar(&cfg.APNsAddr, "apns", "127.0.0.1:0", "listen `ADDR` of APNs")
+			fs.StringVar(&cfg.FCMAddr, "fcm", "127.0.0.1:0", "listen `ADDR` of FCM")
+			fs.StringVar(&cfg.WNSAddr, "wns", "127.0.0.1:0", "listen `ADDR` of WNS")
+			fs.StringVar(&cfg.TokenAddr, "token", "127.0.0.1:0", "listen `ADDR` of the token endpoints")
+			fs.BoolVar(&cfg.WNSHTTP1Only, "wns-http1", false, "WNS offers HTTP/1.1 only")
+			fast := fs.Bool("fast", false, "accept everything and only count, for benches")
+			return func(ctx context.Context, e *env, args []string) error {
+				if err := none(args); err != nil {
+					return err
+				}
+				if *fast {
+					cfg.Mode = sandbox.Fast
+				}
+				cfg.Logger = slog.New(slog.NewTextHandler(e.stderr, nil))
+				return e.sandbox(ctx, cfg)
+			}
+		},
+	}
+}
+
+func (e *env) sandbox(ctx context.Context, cfg sandbox.Config) error {
+	s, err := sandbox.New(cfg)
+	if err != nil {
+		return err
+	}
+	addrs, creds := s.Addrs(), s.Credentials()
+	v := map[string]any{"mode": s.Mode().String(), "addrs": addrs, "caFile": s.CAFile(), "credentials": creds}
+	err = e.answer(v, func(w io.Writer) {
+		fmt.Fprintf(w, "%s sandbox; clients must trust %s\n", s.Mode(), s.CAFile())
+		fmt.Fprintf(w, "  apns   %s  key %s, key id %s, team %s\n", addrs.APNs, creds.APNs.KeyFile, creds.APNs.KeyID, creds.APNs.TeamID)
+		fmt.Fprintf(w, "  fcm    %s  service account %s\n", addrs.FCM, creds.FCM.File)
+		fmt.Fprintf(w, "  wns    %s  package %s, secret %s\n", addrs.WNS, creds.WNS.PackageSID, creds.WNS.SecretFile)
+		fmt.Fprintf(w, "         or Entra tenant %s, app %s, secret %s\n", creds.Entra.TenantID, creds.Entra.AppID, creds.Entra.SecretFile)
+		fmt.Fprintf(w, "  token  %s\nready; Ctrl-C ends it\n", addrs.Token)
+	})
+	if err != nil {
+		_ = s.Close()
+		return err
+	}
+	return s.Run(ctx)
+}
+
+// clockMove is the body of POST /sandbox/clock.
+type clockMove struct {
+	// By is how far the clock shall move, as [config.ParseDuration] reads it.
+	By string `json:"by"`
+}
+
+// clockAnswer is what it answers.
+type clockAnswer struct {
+	Now time.Time `json:"now"`
+}
+
+func sandboxClockCommand() command {
+	return command{
+		name:    "sandbox clock",
+		args:    "[--ops ADDR] +DURATION",
+		summary: "move the clock of a running process that knows sandbox vendors only",
+		about: "Everything of ours that waits or expires follows; broker retention and TLS stay on real time. Back with\n" +
+			"a minus sign, after --.",
+		examples: []string{"carillon sandbox clock +31d", "carillon sandbox clock --ops 127.0.0.1:8411 +2h30m", "carillon sandbox clock -- -1h"},
+		setup: func(fs *flag.FlagSet) runner {
+			ops := opsFlag(fs)
+			return func(ctx context.Context, e *env, args []string) error {
+				if len(args) != 1 {
+					return usagef("say how far: +31d, +2h30m")
+				}
+				if _, err := config.ParseDuration(args[0]); err != nil {
+					return usagef("%v", err)
+				}
+				var now clockAnswer
+				err := newOpsClient(*ops).call(ctx, http.MethodPost, "/sandbox/clock", nil, clockMove{By: args[0]}, &now)
+				if err != nil {
+					return err
+				}
+				return e.answer(now, func(w io.Writer) { fmt.Fprintf(w, "it is now %s\n", now.Now.Format(time.RFC3339)) })
+			}
+		},
+	}
+}
+
+// opsFlag registers --ops for the commands that ask a running process.
+func opsFlag(fs *flag.FlagSet) *string {
+	return fs.String("ops", httpapi.DefaultOpsListen, "`ADDR` of the ops listener of the process to ask")
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"carillon"
+	"carillon/config"
+	"carillon/internal/auth"
+)
+
+// masterFile is the master key's name in the data directory.
+const masterFile = "master.key"
+
+func tokenCommand() command {
+	return command{
+		name:    "token",
+		args:    "--user USER [--app HOST] | --app HOST | --admin",
+		summary: "print a bearer token of the development issuer",
+		about: "Reads the master key of a data directory that `carillon serve` has made. The token is good for 8 hours\n" +
+			"at the processes that share this key. USER is the user's name (alice) or full key (dev.alice); without\n" +
+			"--app the token acts for the only app there is.",
+		examples: []string{
+			"carillon token --user alice",
+			"carillon token --app demo.localhost",
+			`curl -H "Authorization: Bearer $(carillon token --admin)" …`,
+		},
+		setup: func(fs *flag.FlagSet) runner {
+			var o config.Options
+			o.Flags(fs, "data")
+			var want wantedToken
+			fs.StringVar(&want.user, "user", "", "a token of this `USER`")
+			fs.StringVar(&want.app, "app", "", "a token of the app with this `HOST`, or of a user in it")
+			fs.BoolVar(&want.admin, "admin", false, "a token with the admin role")
+			return func(_ context.Context, e *env, args []string) error {
+				if err := errors.Join(none(args), want.check()); err != nil {
+					return err
+				}
+				cfg, err := e.load(o)
+				if err != nil {
+					return err
+				}
+				return e.token(cfg, want)
+			}
+		},
+	}
+}
+
+// wantedToken is what a token shall be for.
+type wantedToken struct {
+	user, app string
+	admin     bool
+}
+
+func (w wantedToken) check() error {
+	switch {
+	case w.user == "" && w.app == "" && !w.admin:
+		return usagef("say whose token: --user USER, --app HOST or --admin")
+	case w.admin && (w.user != "" || w.app != ""):
+		return usagef("--admin stands alone")
+	}
+	return nil
+}
+
+func (e *env) token(cfg *config.Config, want wantedToken) error {
+	claims := auth.DevClaims{User: strings.TrimPrefix(want.user, auth.DevAlias+"."), Admin: want.admin}
+	if realCredential(cfg.Onboarded()) {
+		return auth.DevAllowed(true, true)
+	}
+	if !want.admin {
+		client, err := clientOf(cfg.Onboarded(), want.app)
+		if err != nil {
+			return err
+		}
+		claims.Client = client
+	}
+	master, err := loadMaster(cfg.Data)
+	if err != nil {
+		return err
+	}
+	clock := &carillon.Clock{}
+	issuer, err := auth.NewDevIssuer(master, clock)
+	if err != nil {
+		return err
+	}
+	token, err := issuer.Issue(claims)
+	if err != nil {
+		return err
+	}
+	expires := clock.Now().Add(auth.DevLife).Truncate(time.Second)
+	return e.answer(map[string]any{"token": token, "expiresDateTime": expires}, func(w io.Writer) {
+		fmt.Fprintln(w, token)
+	})
+}
+
+// loadMaster reads the key that the first `carillon serve` made.
+func loadMaster(data string) (*auth.Master, error) {
+	file := filepath.Join(data, masterFile)
+	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s is not there: start `carillon serve --data %s` first, or name its directory with --data", file, data)
+	}
+	return auth.LoadMaster(file, false)
+}
+
+// clientOf finds the client id that acts for an app: the one with this host, or
+// the only one.
+func clientOf(apps []carillon.App, host string) (string, error) {
+	if len(apps) == 0 {
+		apps = []carillon.App{sampleApp()}
+	}
+	hosts := make([]string, len(apps))
+	for i, a := range apps {
+		hosts[i] = a.Host
+		if a.Host != host && (host != "" || len(apps) > 1) {
+			continue
+		}
+		if len(a.Clients) == 0 {
+			return "", fmt.Errorf("the app %s has no client id; give it one under apps: clients", a.Host)
+		}
+		return a.Clients[0], nil
+	}
+	if host == "" {
+		return "", usagef("there are several apps: name one with --app (%s)", strings.Join(hosts, ", "))
+	}
+	return "", fmt.Errorf("there is no app %s; the configuration has %s", host, strings.Join(hosts, ", "))
+}
