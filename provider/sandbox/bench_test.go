@@ -32,6 +32,7 @@ func BenchmarkFast(b *testing.B) {
 }
 
 func benchServer(b *testing.B, v sandbox.Vendor, cfg sandbox.Config) {
+	b.Helper()
 	s, err := sandbox.New(cfg)
 	if err != nil {
 		b.Fatal(err)
@@ -81,7 +82,7 @@ func helper() bool {
 // flood sends n distinct pushes over one connection.
 func flood(v sandbox.Vendor, addr string, n int) error {
 	nc, err := tls.Dial("tcp", addr, &tls.Config{
-		InsecureSkipVerify: true, NextProtos: []string{"h2"}, DynamicRecordSizingDisabled: true, //nolint:gosec // our own server
+		InsecureSkipVerify: true, NextProtos: []string{"h2"}, DynamicRecordSizingDisabled: true,
 	})
 	if err != nil {
 		return err

@@ -105,7 +105,7 @@ func loadNamed(dir string) (named, error) {
 	var n named
 	path := filepath.Join(dir, "credentials.json")
 	if dir != "" {
-		b, err := os.ReadFile(path) //nolint:gosec // a path under Config.Dir
+		b, err := os.ReadFile(path)
 		switch {
 		case err == nil:
 			if err := json.Unmarshal(b, &n); err != nil {
@@ -170,7 +170,7 @@ func (k *keyring) loadFCM(dir, project, tokenURI string) error {
 	if dir != "" {
 		k.FCM.File = path
 		var err error
-		old, err = os.ReadFile(path) //nolint:gosec // a path under Config.Dir
+		old, err = os.ReadFile(path)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("sandbox: %w", err)
 		}
@@ -202,7 +202,7 @@ func (k *keyring) loadFCM(dir, project, tokenURI string) error {
 	if k.fcm, ok = key.(*rsa.PrivateKey); !ok {
 		return fmt.Errorf("sandbox: %s: private_key is no RSA key; delete the folder to make a new identity", path)
 	}
-	if k.FCM.JSON, err = json.MarshalIndent(sa, "", "  "); err != nil {
+	if k.FCM.JSON, err = json.MarshalIndent(sa, "", "  "); err != nil { //nolint:gosec // the key file is what is made here
 		return fmt.Errorf("sandbox: %w", err)
 	}
 	k.FCM.ProjectID, k.FCM.ClientEmail, k.FCM.TokenURI = sa.ProjectID, sa.ClientEmail, sa.TokenURI
@@ -217,7 +217,7 @@ func loadSecret(dir, name string) (secret, path string, err error) {
 		return randomHex(20), "", nil
 	}
 	path = filepath.Join(dir, name)
-	b, err := os.ReadFile(path) //nolint:gosec // a path under Config.Dir
+	b, err := os.ReadFile(path)
 	if err == nil && len(b) > 0 {
 		return strings.TrimSpace(string(b)), path, nil
 	}

@@ -72,8 +72,10 @@ type reply struct {
 	delay   time.Duration
 	hold    bool // no answer until the script is cleared
 	drop    bool // cut the connection instead of answering
-	goAway  bool // last stream of this connection
+	goAway  bool // last stream of this connection; debug is its reason
 	refused bool // with goAway: this stream is not processed either
+	debug   string
+	release <-chan struct{} // of hold, on HTTP/1.1
 }
 
 // message is what a vendor understood of a request.
@@ -104,8 +106,9 @@ func (s *Server) serve(v vendor, r *request) reply {
 	now := s.cfg.Now()
 	m, rep := v.judge(r, now)
 	if rep.status < 300 {
-		if f, ok := s.script.take(r.vendor, m.address); ok {
+		if f, release, ok := s.script.take(r.vendor, m.address); ok {
 			rep = f.apply(v, r, rep, now)
+			rep.release = release
 		}
 	}
 	if rep.refused {

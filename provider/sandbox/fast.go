@@ -16,8 +16,12 @@ func (s *Server) answer(d *door, r *request) reply {
 	}
 	address := fastAddress(r.vendor, r.path, r.body)
 	rep := reply{status: 200}
-	if f, ok := s.script.take(r.vendor, deviceKey(address)); ok {
+	if r.vendor == WNS {
+		rep.fields = []field{{"x-wns-status", "received"}}
+	}
+	if f, release, ok := s.script.take(r.vendor, deviceKey(address)); ok {
 		rep = f.apply(d.rules, r, rep, s.cfg.Now())
+		rep.release = release
 	}
 	if rep.refused {
 		return rep
@@ -79,10 +83,9 @@ func fastFrame(v Vendor) []byte {
 	if v == WNS {
 		block = append(block, 0x00) // literal without indexing, new name
 		for _, s := range []string{"x-wns-status", "received"} {
-			block = append(block, 0x80|byte(hpack.HuffmanEncodeLength(s)))
+			block = append(block, 0x80|byte(hpack.HuffmanEncodeLength(s))) //nolint:gosec // short constants
 			block = hpack.AppendHuffmanString(block, s)
 		}
 	}
-	head := []byte{0, 0, byte(len(block)), byte(http2.FrameHeaders), byte(http2.FlagHeadersEndHeaders | http2.FlagHeadersEndStream), 0, 0, 0, 0}
-	return append(head, block...)
+	return appendFrame(nil, http2.FrameHeaders, http2.FlagHeadersEndHeaders|http2.FlagHeadersEndStream, 0, block)
 }

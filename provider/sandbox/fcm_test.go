@@ -17,15 +17,6 @@ type fcmError struct {
 	}
 }
 
-func (e *fcmError) detail(kind string) map[string]any {
-	for _, d := range e.Error.Details {
-		if s, _ := d["@type"].(string); strings.HasSuffix(s, kind) {
-			return d
-		}
-	}
-	return nil
-}
-
 func TestFCMRefusesWhatGoogleDoes(t *testing.T) {
 	r := start(t, sandbox.Config{})
 	send := "https://fcm.googleapis.com/v1/projects/" + r.Credentials().FCM.ProjectID + "/messages:send"
@@ -115,11 +106,11 @@ func TestFCMTray(t *testing.T) {
 	if got = r.Tray(dev); len(got) != 0 {
 		t.Fatalf("%+v", got)
 	}
-	kinds := ""
+	var kinds []string
 	for _, e := range r.Inbox(dev) {
-		kinds += e.Kind + " "
+		kinds = append(kinds, e.Kind)
 	}
-	if kinds != "alert alert alert data data data " {
-		t.Error(kinds)
+	if got := strings.Join(kinds, " "); got != "alert alert alert data data data" {
+		t.Error(got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +78,7 @@ func (f *frames) push(r *rig, id uint32, body string) {
 
 func (f *frames) pushHead(r *rig, id uint32) {
 	f.head(id, false, ":method", "POST", ":scheme", "https", ":authority", "api.push.apple.com",
-		":path", "/3/device/"+sandbox.NewAddress(sandbox.APNs, fmt.Sprint(id)),
+		":path", "/3/device/"+sandbox.NewAddress(sandbox.APNs, strconv.FormatUint(uint64(id), 10)),
 		"authorization", r.bearer(r.now()), "apns-topic", "com.example.app", "apns-push-type", "alert")
 }
 

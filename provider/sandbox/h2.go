@@ -64,14 +64,14 @@ type stream struct {
 	recvWin   int64
 }
 
-// connFault is what ends a connection with a GOAWAY.
-type connFault struct {
+// connError is what ends a connection with a GOAWAY.
+type connError struct {
 	code http2.ErrCode
 	text string
 }
 
 // Error is the fault as the log shows it.
-func (f connFault) Error() string { return f.code.String() + " " + f.text }
+func (f connError) Error() string { return f.code.String() + " " + f.text }
 
 func newH2conn(s *Server, d *door, nc *tls.Conn, raw *readAhead) *h2conn {
 	c := &h2conn{
@@ -90,12 +90,12 @@ func (c *h2conn) stop() {
 	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
 }
 
-// serve runs the connection to its end.
+// serve runs the connection to its end, which always is an error.
 func (c *h2conn) serve() {
 	err := c.run()
 	close(c.done)
 	c.mu.Lock()
-	var f connFault
+	var f connError
 	switch {
 	case errors.As(err, &f):
 		c.s.counts.vendors[c.d.vendor].goAways.Add(1)
@@ -107,7 +107,7 @@ func (c *h2conn) serve() {
 	c.mu.Unlock()
 	_ = c.nc.Close()
 	c.late.wg.Wait()
-	if err != nil && !errors.Is(err, io.EOF) && !c.stopped.Load() {
+	if !errors.Is(err, io.EOF) && !c.stopped.Load() {
 		c.s.log.Debug("sandbox: connection ended", "vendor", c.d.vendor, "error", err)
 	}
 }
@@ -116,7 +116,7 @@ func (c *h2conn) run() error {
 	c.mu.Lock()
 	c.out = appendSettings(c.out, c.d.h2.list)
 	if grow := c.d.h2.connWindow - 65535; grow > 0 {
-		c.out = appendWindow(c.out, 0, uint32(grow))
+		c.out = appendWindow(c.out, 0, grow)
 	}
 	err := c.flush()
 	c.mu.Unlock()
@@ -128,7 +128,7 @@ func (c *h2conn) run() error {
 		return err
 	}
 	if string(preface[:]) != http2.ClientPreface {
-		return connFault{http2.ErrCodeProtocol, "bad preface"}
+		return connError{http2.ErrCodeProtocol, "bad preface"}
 	}
 	buf := make([]byte, 4*(maxFrame+9))
 	have := 0
@@ -155,7 +155,7 @@ func (c *h2conn) batch(b []byte) (used int, err error) {
 		f := b[used:]
 		n := int(f[0])<<16 | int(f[1])<<8 | int(f[2])
 		if n > maxFrame {
-			return used, connFault{http2.ErrCodeFrameSize, "frame too large"}
+			return used, connError{http2.ErrCodeFrameSize, "frame too large"}
 		}
 		if len(f) < 9+n {
 			break
@@ -167,7 +167,7 @@ func (c *h2conn) batch(b []byte) (used int, err error) {
 		}
 	}
 	if c.unacked > c.d.h2.connWindow/2 {
-		c.out = appendWindow(c.out, 0, uint32(c.unacked))
+		c.out = appendWindow(c.out, 0, c.unacked)
 		c.recvWin += c.unacked
 		c.unacked = 0
 	}
@@ -185,7 +185,7 @@ func (c *h2conn) batch(b []byte) (used int, err error) {
 
 func (c *h2conn) frame(t http2.FrameType, flags http2.Flags, id uint32, p []byte) error {
 	if c.fragID != 0 && (t != http2.FrameContinuation || id != c.fragID) {
-		return connFault{http2.ErrCodeProtocol, "header block interrupted"}
+		return connError{http2.ErrCodeProtocol, "header block interrupted"}
 	}
 	switch t {
 	case http2.FrameData:
@@ -200,7 +200,7 @@ func (c *h2conn) frame(t http2.FrameType, flags http2.Flags, id uint32, p []byte
 		return c.reset(id, p)
 	case http2.FramePing:
 		if id != 0 || len(p) != 8 {
-			return connFault{http2.ErrCodeProtocol, "bad PING"}
+			return connError{http2.ErrCodeProtocol, "bad PING"}
 		}
 		if !flags.Has(http2.FlagPingAck) {
 			c.out = appendFrame(c.out, http2.FramePing, http2.FlagPingAck, 0, p)
@@ -208,7 +208,7 @@ func (c *h2conn) frame(t http2.FrameType, flags http2.Flags, id uint32, p []byte
 	case http2.FrameWindowUpdate:
 		return c.window(id, p)
 	case http2.FramePushPromise:
-		return connFault{http2.ErrCodeProtocol, "PUSH_PROMISE from a client"}
+		return connError{http2.ErrCodeProtocol, "PUSH_PROMISE from a client"}
 	default: // PRIORITY, GOAWAY, extensions
 	}
 	return nil
@@ -219,18 +219,18 @@ func unpad(flags http2.Flags, p []byte, headers bool) ([]byte, error) {
 	pad := 0
 	if flags.Has(http2.FlagDataPadded) {
 		if len(p) == 0 {
-			return nil, connFault{http2.ErrCodeFrameSize, "no pad length"}
+			return nil, connError{http2.ErrCodeFrameSize, "no pad length"}
 		}
 		pad, p = int(p[0]), p[1:]
 	}
 	if headers && flags.Has(http2.FlagHeadersPriority) {
 		if len(p) < 5 {
-			return nil, connFault{http2.ErrCodeFrameSize, "no priority"}
+			return nil, connError{http2.ErrCodeFrameSize, "no priority"}
 		}
 		p = p[5:]
 	}
 	if pad > len(p) {
-		return nil, connFault{http2.ErrCodeProtocol, "padding too long"}
+		return nil, connError{http2.ErrCodeProtocol, "padding too long"}
 	}
 	return p[:len(p)-pad], nil
 }
@@ -240,7 +240,7 @@ func (c *h2conn) data(flags http2.Flags, id uint32, p []byte) error {
 	c.recvWin -= size
 	c.unacked += size
 	if c.recvWin < 0 {
-		return connFault{http2.ErrCodeFlowControl, "connection window overrun"}
+		return connError{http2.ErrCodeFlowControl, "connection window overrun"}
 	}
 	body, err := unpad(flags, p, false)
 	if err != nil {
@@ -250,13 +250,13 @@ func (c *h2conn) data(flags http2.Flags, id uint32, p []byte) error {
 	st := c.find(id)
 	if st == nil {
 		if id == 0 || id > c.lastID && !c.answers.goneAway {
-			return connFault{http2.ErrCodeProtocol, "DATA on an idle stream"}
+			return connError{http2.ErrCodeProtocol, "DATA on an idle stream"}
 		}
 		return nil // reset or answered before
 	}
 	st.recvWin -= size
 	if st.recvWin < 0 {
-		return connFault{http2.ErrCodeFlowControl, "stream window overrun"}
+		return connError{http2.ErrCodeFlowControl, "stream window overrun"}
 	}
 	if end && st.bodyLen == 0 && len(body) <= maxBody {
 		st.bodyLen = len(body)
@@ -270,7 +270,7 @@ func (c *h2conn) data(flags http2.Flags, id uint32, p []byte) error {
 		return nil
 	}
 	if st.recvWin < c.d.h2.window/2 {
-		c.out = appendWindow(c.out, id, uint32(c.d.h2.window-st.recvWin))
+		c.out = appendWindow(c.out, id, c.d.h2.window-st.recvWin)
 		st.recvWin = c.d.h2.window
 	}
 	return nil
@@ -287,7 +287,7 @@ func (c *h2conn) find(id uint32) *stream {
 // reset is the client giving up a stream.
 func (c *h2conn) reset(id uint32, p []byte) error {
 	if id == 0 || len(p) != 4 || id > c.lastID && !c.answers.goneAway {
-		return connFault{http2.ErrCodeProtocol, "bad RST_STREAM"}
+		return connError{http2.ErrCodeProtocol, "bad RST_STREAM"}
 	}
 	if st := c.find(id); st != nil {
 		c.release(st)

@@ -67,12 +67,12 @@ func (c *h2conn) settle(id uint32, rep reply) {
 	case rep.drop:
 		a.cut = true
 	case rep.refused:
-		c.goAway(id-2, rep.reason)
+		c.goAway(id-2, rep.debug)
 		a.active--
 	default:
 		c.write(id, &rep)
 		if rep.goAway {
-			c.goAway(id, rep.reason)
+			c.goAway(id, rep.debug)
 		}
 	}
 }
@@ -125,16 +125,16 @@ func (c *h2conn) send(p pending) bool {
 
 func (c *h2conn) window(id uint32, p []byte) error {
 	if len(p) != 4 {
-		return connFault{http2.ErrCodeFrameSize, "bad WINDOW_UPDATE"}
+		return connError{http2.ErrCodeFrameSize, "bad WINDOW_UPDATE"}
 	}
 	n := int64(binary.BigEndian.Uint32(p) &^ (1 << 31))
 	if n == 0 {
-		return connFault{http2.ErrCodeProtocol, "WINDOW_UPDATE of 0"}
+		return connError{http2.ErrCodeProtocol, "WINDOW_UPDATE of 0"}
 	}
 	a := &c.answers
 	if id == 0 {
 		if a.sendWin += n; a.sendWin > 1<<31-1 {
-			return connFault{http2.ErrCodeFlowControl, "window above 2³¹-1"}
+			return connError{http2.ErrCodeFlowControl, "window above 2³¹-1"}
 		}
 	}
 	for i := range a.blocked {
@@ -160,7 +160,7 @@ func (c *h2conn) unblock() {
 
 func (c *h2conn) settings(flags http2.Flags, id uint32, p []byte) error {
 	if id != 0 || len(p)%6 != 0 {
-		return connFault{http2.ErrCodeFrameSize, "bad SETTINGS"}
+		return connError{http2.ErrCodeFrameSize, "bad SETTINGS"}
 	}
 	if flags.Has(http2.FlagSettingsAck) {
 		return nil
@@ -171,7 +171,7 @@ func (c *h2conn) settings(flags http2.Flags, id uint32, p []byte) error {
 		switch http2.SettingID(binary.BigEndian.Uint16(p)) {
 		case http2.SettingInitialWindowSize:
 			if val > 1<<31-1 {
-				return connFault{http2.ErrCodeFlowControl, "initial window above 2³¹-1"}
+				return connError{http2.ErrCodeFlowControl, "initial window above 2³¹-1"}
 			}
 			for i := range a.blocked {
 				a.blocked[i].win += int64(val) - a.initial
@@ -215,7 +215,7 @@ func (c *h2conn) flush() error {
 
 func appendFrame(b []byte, t http2.FrameType, flags http2.Flags, id uint32, p []byte) []byte {
 	n := len(p)
-	b = append(b, byte(n>>16), byte(n>>8), byte(n), byte(t), byte(flags))
+	b = append(b, byte(n>>16), byte(n>>8), byte(n), byte(t), byte(flags)) //nolint:gosec // its three bytes
 	b = binary.BigEndian.AppendUint32(b, id)
 	return append(b, p...)
 }
@@ -229,8 +229,9 @@ func appendSettings(b []byte, list []http2.Setting) []byte {
 	return appendFrame(b, http2.FrameSettings, 0, 0, p)
 }
 
-func appendWindow(b []byte, id, n uint32) []byte {
-	return appendFrame(b, http2.FrameWindowUpdate, 0, id, binary.BigEndian.AppendUint32(nil, n))
+func appendWindow(b []byte, id uint32, n int64) []byte {
+	//nolint:gosec // windows are below 2³¹
+	return appendFrame(b, http2.FrameWindowUpdate, 0, id, binary.BigEndian.AppendUint32(nil, uint32(n)))
 }
 
 func appendReset(b []byte, id uint32, code http2.ErrCode) []byte {

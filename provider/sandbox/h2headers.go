@@ -11,7 +11,7 @@ func (c *h2conn) headers(flags http2.Flags, id uint32, p []byte) error {
 		return err
 	}
 	if id%2 == 0 {
-		return connFault{http2.ErrCodeProtocol, "even stream id"}
+		return connError{http2.ErrCodeProtocol, "even stream id"}
 	}
 	if err := c.begin(id); err != nil {
 		return err
@@ -27,11 +27,11 @@ func (c *h2conn) headers(flags http2.Flags, id uint32, p []byte) error {
 
 func (c *h2conn) continuation(flags http2.Flags, id uint32, p []byte) error {
 	if c.fragID == 0 {
-		return connFault{http2.ErrCodeProtocol, "CONTINUATION without HEADERS"}
+		return connError{http2.ErrCodeProtocol, "CONTINUATION without HEADERS"}
 	}
 	c.frag = append(c.frag, p...)
 	if len(c.frag) > 4*maxFrame {
-		return connFault{http2.ErrCodeEnhanceYourCalm, "header block too large"}
+		return connError{http2.ErrCodeEnhanceYourCalm, "header block too large"}
 	}
 	if !flags.Has(http2.FlagContinuationEndHeaders) {
 		return nil
@@ -51,12 +51,12 @@ func (c *h2conn) begin(id uint32) error {
 		return nil
 	}
 	if id <= c.lastID {
-		return connFault{http2.ErrCodeStreamClosed, "HEADERS on a closed stream"}
+		return connError{http2.ErrCodeStreamClosed, "HEADERS on a closed stream"}
 	}
 	if c.answers.active >= c.answers.limit {
 		// The client opened more streams than our SETTINGS allow. Those before it
 		// are answered; this one and the later ones were not processed.
-		return connFault{c.d.h2.overrun, c.d.h2.overrunMsg}
+		return connError{c.d.h2.overrun, c.d.h2.overrunMsg}
 	}
 	c.lastID = id
 	c.answers.active++
@@ -78,10 +78,10 @@ func (c *h2conn) begin(id uint32) error {
 func (c *h2conn) block(id uint32, b []byte, end bool) error {
 	c.fields = 0
 	if _, err := c.dec.Write(b); err != nil {
-		return connFault{http2.ErrCodeCompression, err.Error()}
+		return connError{http2.ErrCodeCompression, err.Error()}
 	}
 	if err := c.dec.Close(); err != nil {
-		return connFault{http2.ErrCodeCompression, err.Error()}
+		return connError{http2.ErrCodeCompression, err.Error()}
 	}
 	st := c.find(id)
 	c.decoding = nil

@@ -59,7 +59,7 @@ func (h *hashSet) add(hash uint64) verdict {
 }
 
 func (sh *hashShard) find(hash uint64) uint64 {
-	mask := uint64(len(sh.table) - 1)
+	mask := uint64(len(sh.table) - 1) //nolint:gosec // never empty
 	i := hash & mask
 	for sh.table[i] != 0 && sh.table[i] != hash {
 		i = (i + 1) & mask

@@ -51,10 +51,10 @@ func (d *door) serveHTTP(ctx context.Context, srv *http.Server) error {
 	} else {
 		err = srv.Serve(&handedOver{d: d, done: ctx.Done()})
 	}
-	if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) {
-		return nil
+	if ctx.Err() == nil && !errors.Is(err, http.ErrServerClosed) {
+		return err
 	}
-	return err
+	return nil
 }
 
 // handedOver is a listener of connections whose handshake is done.
@@ -128,7 +128,10 @@ func (h *http1) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		}
 	}
 	rep := h.s.answer(h.d, r)
-	if !h.s.await(hr.Context(), rep.delay, rep.hold) || rep.drop || rep.refused {
+	if !rep.hold {
+		rep.release = nil
+	}
+	if !await(hr.Context(), rep.delay, rep.release) || rep.drop || rep.refused {
 		panic(http.ErrAbortHandler)
 	}
 	for _, f := range rep.fields {

@@ -158,7 +158,7 @@ func keyPEM(key crypto.PrivateKey) ([]byte, error) {
 }
 
 func readKey(path string) (crypto.PrivateKey, error) {
-	b, err := os.ReadFile(path) //nolint:gosec // a path under Config.Dir
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}

@@ -89,11 +89,11 @@ func markOfData(data map[string]string) mark {
 
 // markOfLaunch reads a toast's launch argument: "carillon?id=…&seq=…&k=…".
 func markOfLaunch(launch string) mark {
-	i := strings.Index(launch, "carillon?")
-	if i < 0 {
+	_, query, ok := strings.Cut(launch, "carillon?")
+	if !ok {
 		return mark{}
 	}
-	q, err := url.ParseQuery(launch[i+len("carillon?"):])
+	q, err := url.ParseQuery(query)
 	if err != nil {
 		return mark{}
 	}

@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -33,12 +34,12 @@ func TestManyAtOnce(t *testing.T) {
 		senders.Go(func() {
 			for j := range each {
 				body := fmt.Appendf(nil, `{"aps":{"alert":"x"},"carillon":{"id":"%d-%d"}}`, i, j)
-				a, err := r.try(r.client, "https://api.push.apple.com/3/device/"+sandbox.NewAddress(sandbox.APNs, fmt.Sprint(i)), body,
+				a, err := r.try(r.client, "https://api.push.apple.com/3/device/"+sandbox.NewAddress(sandbox.APNs, strconv.Itoa(i)), body,
 					"authorization", bearer, "apns-topic", "com.example.app", "apns-push-type", "alert")
 				if err != nil || a.status != 200 {
 					t.Error(a, err)
 				}
-				a, err = r.try(r.http1, sandbox.NewAddress(sandbox.WNS, fmt.Sprint(i)), []byte(toastXML),
+				a, err = r.try(r.http1, sandbox.NewAddress(sandbox.WNS, strconv.Itoa(i)), []byte(toastXML),
 					"Authorization", wtok, "X-WNS-Type", "wns/toast", "Content-Type", "text/xml")
 				if err != nil || a.status != 200 {
 					t.Error(a, err)

@@ -94,7 +94,7 @@ func TestInboxesAreBounded(t *testing.T) {
 		m := message{address: string(rune('a' + i%300)), key: "k", shows: true}
 		d.record(r, &m, &reply{status: 200}, time.Unix(int64(i), 0))
 	}
-	if d.bytes > maxInboxBytes || d.bytes < maxInboxBytes-10_000 || d.all.Len() != d.bytes/(5400) {
+	if d.bytes > maxInboxBytes || d.bytes < maxInboxBytes-10_000 || d.all.Len() != d.bytes/5400 {
 		t.Errorf("%d bytes in %d entries", d.bytes, d.all.Len())
 	}
 	for i := range 3 * maxInboxBytes / 5400 { // one each: devices go with their last entry

@@ -52,7 +52,7 @@ func (f *Fault) apply(v vendor, r *request, rep reply, now time.Time) reply {
 	rep.refused = f.GoAway && f.Disconnect
 	rep.drop = f.Disconnect && !f.GoAway
 	if rep.goAway && f.Status == 0 {
-		rep.reason = f.Reason
+		rep.debug = f.Reason
 	}
 	return rep
 }
@@ -99,9 +99,10 @@ func (s *Server) Faults() []Fault {
 	return append([]Fault{}, s.script.faults...)
 }
 
-func (c *script) take(v Vendor, address string) (Fault, bool) {
+// take uses up the first fault that fits; the channel closes when its hold ends.
+func (c *script) take(v Vendor, address string) (Fault, <-chan struct{}, bool) {
 	if !c.active.Load() {
-		return Fault{}, false
+		return Fault{}, nil, false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,13 +118,7 @@ func (c *script) take(v Vendor, address string) (Fault, bool) {
 		} else if f.Times > 1 {
 			f.Times--
 		}
-		return hit, true
+		return hit, c.released, true
 	}
-	return Fault{}, false
-}
-
-func (c *script) release() <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.released
+	return Fault{}, nil, false
 }

@@ -299,15 +299,15 @@ func (s *Server) h2conns() []*h2conn {
 	return out
 }
 
-// await waits for a scripted delay or hold, in real time; false: ctx ended.
-func (s *Server) await(ctx context.Context, delay time.Duration, hold bool) bool {
+// await waits for a scripted delay, in real time, and for the end of a hold, if
+// there is one; false: ctx ended.
+func await(ctx context.Context, delay time.Duration, hold <-chan struct{}) bool {
 	var timer <-chan time.Time
 	if delay > 0 {
 		t := time.NewTimer(delay) //nolint:forbidigo // scripted delays are real time
 		defer t.Stop()
 		timer = t.C
 	}
-	release := s.script.release()
 	if timer != nil {
 		select {
 		case <-timer:
@@ -315,9 +315,9 @@ func (s *Server) await(ctx context.Context, delay time.Duration, hold bool) bool
 			return false
 		}
 	}
-	if hold {
+	if hold != nil {
 		select {
-		case <-release:
+		case <-hold:
 		case <-ctx.Done():
 			return false
 		}

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -98,11 +97,14 @@ func (s *Server) tokenHandler() http.Handler {
 
 // tokenFault does what a script says; it tells whether that was the answer.
 func (s *Server) tokenFault(w http.ResponseWriter, r *http.Request) bool {
-	f, ok := s.script.take(Token, "")
+	f, release, ok := s.script.take(Token, "")
 	if !ok {
 		return false
 	}
-	if !s.await(r.Context(), f.Delay, f.Hold) || f.Disconnect {
+	if !f.Hold {
+		release = nil
+	}
+	if !await(r.Context(), f.Delay, release) || f.Disconnect {
 		panic(http.ErrAbortHandler)
 	}
 	if f.Status == 0 {
@@ -122,8 +124,8 @@ func (s *Server) google(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	now := s.cfg.Now()
-	if err := s.keys.checkAssertion(r.PostFormValue("assertion"), now); err != nil {
-		oauthError(w, 400, "invalid_grant", err.Error())
+	if wrong := s.keys.checkAssertion(r.PostFormValue("assertion"), now); wrong != "" {
+		oauthError(w, 400, "invalid_grant", wrong)
 		return
 	}
 	s.counts.tokens.Add(1)
@@ -132,35 +134,36 @@ func (s *Server) google(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// checkAssertion is what Google checks of a service account's JWT; its messages.
-func (k *keyring) checkAssertion(assertion string, now time.Time) error {
+// checkAssertion is what Google checks of a service account's JWT: its words, or
+// "" when all is well.
+func (k *keyring) checkAssertion(assertion string, now time.Time) string {
 	var c struct {
 		jwt.RegisteredClaims
 		Scope string `json:"scope"`
 	}
 	p := jwt.NewParser(jwt.WithValidMethods([]string{"RS256"}), jwt.WithoutClaimsValidation())
 	if _, err := p.ParseWithClaims(assertion, &c, func(*jwt.Token) (any, error) { return k.fcm.Public(), nil }); err != nil {
-		return errors.New("Invalid JWT Signature.") //nolint:staticcheck,revive // Google's words
+		return "Invalid JWT Signature."
 	}
 	switch {
 	case c.Issuer != k.FCM.ClientEmail:
-		return errors.New("Invalid grant: account not found") //nolint:staticcheck,revive // Google's words
+		return "Invalid grant: account not found"
 	case !slices.Contains(c.Audience, k.FCM.TokenURI) && !slices.Contains(c.Audience, "https://oauth2.googleapis.com/token"):
-		return errors.New("Invalid JWT: Failed audience check.") //nolint:staticcheck,revive // Google's words
+		return "Invalid JWT: Failed audience check."
 	case c.IssuedAt == nil || c.ExpiresAt == nil || c.ExpiresAt.Sub(c.IssuedAt.Time) > time.Hour ||
 		c.ExpiresAt.Before(now) || c.IssuedAt.After(now.Add(5*time.Minute)):
-		return errors.New("Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe." + //nolint:staticcheck,revive // Google's words
-			" Check your iat and exp values in the JWT claim.")
+		return "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe." +
+			" Check your iat and exp values in the JWT claim."
 	case !strings.Contains(c.Scope, "https://www.googleapis.com/auth/firebase.messaging") &&
 		!strings.Contains(c.Scope, "https://www.googleapis.com/auth/cloud-platform"):
-		return errors.New("Invalid OAuth scope or ID token audience provided.") //nolint:staticcheck,revive // Google's words
+		return "Invalid OAuth scope or ID token audience provided."
 	}
-	return nil
+	return ""
 }
 
 // live is the token endpoint of UWP apps: expires_in is a number, a day.
 func (s *Server) live(w http.ResponseWriter, r *http.Request) {
-	c := &s.keys.Credentials.WNS
+	c := &s.keys.WNS
 	switch {
 	case r.PostFormValue("grant_type") != "client_credentials":
 		oauthError(w, 400, "unsupported_grant_type", "grant_type must be client_credentials")
@@ -177,7 +180,7 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 
 // entra is the token endpoint of Windows App SDK apps: expires_in is a string.
 func (s *Server) entra(w http.ResponseWriter, r *http.Request) {
-	c := &s.keys.Credentials.Entra
+	c := &s.keys.Entra
 	switch {
 	case !strings.EqualFold(r.PathValue("tenant"), c.TenantID):
 		oauthError(w, 400, "invalid_request", "AADSTS90002: Tenant not found")
