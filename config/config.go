@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,13 @@ import (
 	"strings"
 
 	"carillon"
+	"carillon/dispatch"
+	"carillon/gateway"
+	"carillon/internal/auth"
+	"carillon/internal/httpapi"
+	"carillon/journal"
+	"carillon/journal/embedded"
+	"carillon/provider"
 )
 
 // Config is everything that a process can be told. Each section is the Config
@@ -20,11 +28,36 @@ type Config struct {
 	// Ephemeral keeps everything in a temporary directory that goes away at the
 	// end.
 	Ephemeral bool `yaml:"ephemeral"`
+
+	// HTTP is how the doors listen, Ops how the ops listener does.
+	HTTP httpapi.Config    `yaml:"http"`
+	Ops  httpapi.OpsConfig `yaml:"ops"`
+	// Gateway is how the doors take requests.
+	Gateway gateway.Config `yaml:"gateway"`
+	// Auth is how tokens are judged.
+	Auth auth.Config `yaml:"auth"`
+	// NoDevIssuer turns the development issuer off.
+	NoDevIssuer bool `yaml:"noDevIssuer"`
+	// Issuers are those whose tokens are taken beside the development issuer's.
+	Issuers []Issuer `yaml:"issuers"`
+	// Journal says which Kafka is used; without brokers it is the embedded one.
+	Journal Journal `yaml:"journal"`
+	// Dispatch tunes the dispatcher.
+	Dispatch dispatch.Config `yaml:"dispatch"`
+	// Provider says how the vendors are reached.
+	Provider provider.Config `yaml:"provider"`
 	// Apps are the onboarded apps.
 	Apps []App `yaml:"apps"`
 
 	onboarded []carillon.App
 	origins   map[string]Origin
+}
+
+// Journal is the journal's Config and, below it, that of the embedded broker.
+type Journal struct {
+	journal.Config `yaml:",inline"`
+	// Embedded is the broker in this process, used when there are no Brokers.
+	Embedded embedded.Config `yaml:"embedded"`
 }
 
 // DefaultData is the data directory when none is named.
@@ -54,8 +87,10 @@ func Load(o Options) (*Config, error) {
 		return nil, err
 	}
 	cfg.origins = in.origins
-	cfg.onboard(in, filepath.Dir(file), lookup(o.Environ))
-	check(in, reflect.ValueOf(cfg).Elem())
+	dir := filepath.Dir(file)
+	cfg.onboard(in, dir, lookup(o.Environ))
+	cfg.checkIssuers(in, dir)
+	cfg.check(in)
 	if len(in.problems) > 0 {
 		return nil, in.problems
 	}
@@ -91,23 +126,22 @@ func unreadable(file string, err error) error {
 	return fmt.Errorf("config: %s cannot be read (%w); name another with --config FILE", file, err)
 }
 
-// check asks each section that has a Validate method. A [carillon.Error] names
-// the key by its Target.
-func check(in *intake, root reflect.Value) {
-	for _, k := range keys(root.Type()) {
-		v, ok := reflect.TypeAssert[interface{ Validate() error }](root.FieldByIndex(k.index).Addr())
-		if !ok {
-			continue
+// check asks the rooms that judge their own section. They name the key at the
+// start of the error.
+func (c *Config) check(in *intake) {
+	log := c.Journal.Config
+	if len(log.Brokers) == 0 {
+		log = log.Embedded("127.0.0.1:0")
+	}
+	if err := log.Validate(); err != nil {
+		key, message, ok := strings.Cut(err.Error(), ": ")
+		if !ok || strings.ContainsAny(key, " ") {
+			key, message = "journal", err.Error()
 		}
-		err := v.Validate()
-		var fault *carillon.Error
-		switch {
-		case err == nil:
-		case errors.As(err, &fault) && fault.Target != "":
-			in.problem(in.place(join(k.name, fault.Target)), join(k.name, fault.Target), fault.Message)
-		default:
-			in.problem(in.place(k.name), k.name, strings.TrimPrefix(err.Error(), k.name+": "))
-		}
+		in.problem(in.place(key), key, message)
+	}
+	if (c.HTTP.TLSCert == "") != (c.HTTP.TLSKey == "") {
+		in.problem(in.place("http.tlsCert"), "http.tlsCert", "and http.tlsKey: give both or none")
 	}
 }
 
@@ -120,6 +154,14 @@ func lookup(environ []string) func(string) string {
 		}
 		return ""
 	}
+}
+
+// effective is c with the defaults that rooms tell filled in.
+func (c *Config) effective() *Config {
+	e := *c
+	e.HTTP, e.Gateway = e.HTTP.WithDefaults(), e.Gateway.WithDefaults()
+	e.Ops.Listen = cmp.Or(e.Ops.Listen, httpapi.DefaultOpsListen)
+	return &e
 }
 
 // Onboarded is the set of apps, with their secrets read.

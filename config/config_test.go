@@ -300,6 +300,52 @@ carillon.yaml:8: apps[0].credentials[2]: is the second credential for ios; one a
 	}
 }
 
+func TestRoomsJudgeTheirSections(t *testing.T) {
+	dir := home(t, map[string]string{"carillon.yaml": `http:
+  tlsCert: a.pem
+journal:
+  heartbeatInterval: 1h
+  embedded:
+    sync: false
+issuers:
+  - url: https://id.example.com
+    alias: ID
+`})
+	file := filepath.Join(dir, "carillon.yaml")
+	_, err := config.Load(config.Options{File: file})
+	if err == nil {
+		t.Fatal("loaded")
+	}
+	got := strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), "")
+	want := `carillon.yaml:8: issuers[0]: the alias "ID" of https://id.example.com has other characters than a-z, 0-9 and -
+carillon.yaml:8: issuers[0].jwksFile: is missing: name the file with the issuer's public keys
+carillon.yaml:4: journal.heartbeatInterval: 1h0m0s is more than half of sessionTimeout (10s)
+carillon.yaml:2: http.tlsCert: and http.tlsKey: give both or none`
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestDefaultsAreShown(t *testing.T) {
+	cfg, err := config.Load(config.Options{Environ: []string{"CARILLON_JOURNAL_EMBEDDED_SYNC=false", "CARILLON_DISPATCH_SHARDS=3"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := config.Print(&out, cfg); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"  listen: 127.0.0.1:8410\n", "  listen: 127.0.0.1:8411\n", "    sync: false # env CARILLON_JOURNAL_EMBEDDED_SYNC\n", "  shards: 3 # env", "  brokers: []\n", "apps: []\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, out.String())
+		}
+	}
+	file := filepath.Join(home(t, map[string]string{"c.yaml": out.String()}), "c.yaml")
+	if _, err := config.Load(config.Options{File: file}); err != nil {
+		t.Errorf("what is printed cannot be loaded: %v", err)
+	}
+}
+
 func TestMissingFile(t *testing.T) {
 	_, err := config.Load(config.Options{Environ: []string{"CARILLON_CONFIG=/nonexistent/c.yaml"}})
 	if err == nil || err.Error() != "config: /nonexistent/c.yaml cannot be read (no such file or directory); name another with --config FILE" {

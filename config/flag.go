@@ -5,6 +5,9 @@ import (
 	"flag"
 	"slices"
 	"strings"
+
+	"carillon/internal/auth"
+	"carillon/internal/httpapi"
 )
 
 // named is a flag that sets one key.
@@ -18,6 +21,12 @@ type named struct {
 func namedFlags() []named {
 	return []named{
 		{flag: "data", key: "data", usage: "`DIR` with everything that is durable (default " + DefaultData + ")"},
+		{flag: "listen", key: "http.listen", usage: "`ADDR` of the doors (default " + httpapi.DefaultListen + "); port 0 takes a free one"},
+		{flag: "ops", key: "ops.listen", usage: "`ADDR` of the ops listener (default " + httpapi.DefaultOpsListen + "); port 0 takes a free one"},
+		{flag: "tls-cert", key: "http.tlsCert", usage: "PEM `FILE` with the certificate of the doors; with --tls-key"},
+		{flag: "tls-key", key: "http.tlsKey", usage: "PEM `FILE` with its key"},
+		{flag: "brokers", key: "journal.brokers", usage: "Kafka's bootstrap `ADDRS`, with commas; none: the embedded broker"},
+		{flag: strings.TrimPrefix(auth.DevOffFlag, "--"), key: "noDevIssuer", usage: "turn the development issuer off", isBool: true},
 		{flag: "ephemeral", key: "ephemeral", usage: "keep everything in a temporary directory that goes away at the end", isBool: true},
 	}
 }

@@ -16,11 +16,12 @@ import (
 const Redacted = "(secret)"
 
 // Print writes the effective configuration as YAML, secrets redacted, each
-// value that is no default with where it came from. A zero value of a room is
-// the room's own default.
+// value that is no default with where it came from. A key that is 0, empty or
+// not set takes its room's default.
 func Print(w io.Writer, c *Config) error {
 	p := &printer{origins: c.origins}
-	p.section(reflect.ValueOf(c).Elem(), "", 0)
+	p.out.WriteString("# A key that is 0, empty or not set takes the default that is documented for it.\n")
+	p.section(reflect.ValueOf(c.effective()).Elem(), "", 0)
 	if p.err != nil {
 		return p.err
 	}
@@ -42,7 +43,7 @@ func PrintJSON(w io.Writer, c *Config) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	return e.Encode(map[string]any{"config": tree(reflect.ValueOf(c).Elem(), ""), "origins": origins})
+	return e.Encode(map[string]any{"config": tree(reflect.ValueOf(c.effective()).Elem(), ""), "origins": origins})
 }
 
 type printer struct {
