@@ -35,8 +35,11 @@ func newLoad(addr string, t *tls.Config) *load {
 		}
 	}
 	static := []h2.Field{
-		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: "api.push.apple.com"},
-		{Name: "user-agent", Value: "carillon/0.1"}, {Name: "apns-push-type", Value: "alert"},
+		{Name: ":method", Value: "POST"},
+		{Name: ":scheme", Value: "https"},
+		{Name: ":authority", Value: "api.push.apple.com"},
+		{Name: "user-agent", Value: "carillon/0.1"},
+		{Name: "apns-push-type", Value: "alert"},
 	}
 	l.c = h2.New(h2.Config{
 		Addr: addr, TLS: t, Static: static,

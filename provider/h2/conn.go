@@ -150,7 +150,7 @@ func (c *conn) keep(stop <-chan struct{}) {
 // tick does what the time asks for and returns when to come again.
 func (c *conn) tick(now time.Time, results []Result) ([]Result, time.Duration) {
 	c.mu.Lock()
-	if c.heard || (c.fresh && c.pinged.IsZero()) {
+	if c.heard || c.fresh {
 		c.lastHeard = now
 	}
 	if c.heard {
@@ -158,7 +158,6 @@ func (c *conn) tick(now time.Time, results []Result) ([]Result, time.Duration) {
 	}
 	c.heard, c.fresh = false, false
 	results = c.sweep(results)
-	c.pump()
 	c.watch(now)
 	next := c.nextTick(now)
 	edge := c.publish()

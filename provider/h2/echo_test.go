@@ -20,9 +20,11 @@ func echo(nc net.Conn, limit uint32) {
 	if _, err := io.ReadFull(nc, make([]byte, len(http2.ClientPreface))); err != nil {
 		return
 	}
-	out := []byte{0, 0, 12, byte(http2.FrameSettings), 0, 0, 0, 0, 0,
+	out := []byte{
+		0, 0, 12, byte(http2.FrameSettings), 0, 0, 0, 0, 0,
 		0, byte(http2.SettingMaxConcurrentStreams), 0, 0, 0, 0,
-		0, byte(http2.SettingInitialWindowSize), 0, 1, 0, 0}
+		0, byte(http2.SettingInitialWindowSize), 0, 1, 0, 0,
+	}
 	binary.BigEndian.PutUint32(out[11:], limit)
 	const id36 = "00000000-0000-4000-8000-000000000000"
 	first := append([]byte{0x88, 0x40, 7}, "apns-id"...) // indexed once, for its name

@@ -312,6 +312,10 @@ func TestPingAnswered(t *testing.T) {
 		if f := p.next(http2.FramePing); !f.Flags.Has(http2.FlagPingAck) || !bytes.Equal(f.data, []byte{1, 2, 3, 0, 0, 0, 0, 0}) {
 			t.Errorf("answer to PING: %v %v", f, f.data)
 		}
+		for range 10_100 { // many are fine as long as the answers are read
+			p.do(p.fr.WritePing(false, [8]byte{}))
+			p.next(http2.FramePing)
+		}
 		s.stop(t)
 	})
 }

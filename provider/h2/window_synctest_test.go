@@ -192,6 +192,15 @@ func TestCredit(t *testing.T) {
 			p.do(p.fr.WriteData(ids[0], false, body[:16000]))
 			conn -= 16000
 		}
+		for range 5000 { // padding counts as well
+			synctest.Wait()
+			credit()
+			if conn < 256 {
+				t.Fatal("no credit for padding")
+			}
+			p.do(p.fr.WriteDataPadded(ids[0], false, nil, make([]byte, 255)))
+			conn -= 256
+		}
 		synctest.Wait()
 		for i, r := range s.want(t, h2.FaultNone, 0, 1, 2, 3) {
 			if !bytes.Equal(r.Body, body) {
