@@ -2,7 +2,6 @@ package journal
 
 import (
 	"context"
-	"net"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -16,14 +15,15 @@ import (
 // a moved leader can go unnoticed.
 const metadataTTL = 500 * time.Millisecond
 
-func newTransport(topic string) *kafka.Transport {
+// newTransport follows the named topics, or all when none is named.
+func newTransport(cfg *Config, topics ...string) *kafka.Transport {
 	return &kafka.Transport{
 		ClientID:       clientID,
-		Dial:           (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
-		DialTimeout:    5 * time.Second,
+		Dial:           cfg.Dial,
+		DialTimeout:    cfg.RequestTimeout,
 		IdleTimeout:    time.Minute,
 		MetadataTTL:    metadataTTL,
-		MetadataTopics: []string{topic},
+		MetadataTopics: topics,
 	}
 }
 

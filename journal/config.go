@@ -1,8 +1,10 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"time"
 
@@ -54,9 +56,13 @@ type Config struct {
 	// DrainTimeout is how long consumers may take to return when a generation
 	// ends before that is logged as a fault; half of SessionTimeout by default.
 	DrainTimeout time.Duration `yaml:"drainTimeout"`
-	// MaxFetchBytes bounds one fetch of one partition, 4 MiB by default; a
+	// MaxFetchBytes bounds one fetch of one partition, 1 MiB by default; a
 	// larger batch still comes whole.
 	MaxFetchBytes int `yaml:"maxFetchBytes"`
+
+	// Dial makes the connections to brokers, plain TCP by default: the place for
+	// TLS, and for a net that fails on purpose.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error) `yaml:"-"`
 }
 
 const (
@@ -113,7 +119,10 @@ func (c Config) withDefaults() Config {
 	c.SessionTimeout = or(c.SessionTimeout, 10*time.Second)
 	c.HeartbeatInterval = or(c.HeartbeatInterval, min(250*time.Millisecond, c.SessionTimeout/4))
 	c.DrainTimeout = or(c.DrainTimeout, c.SessionTimeout/2)
-	c.MaxFetchBytes = or(c.MaxFetchBytes, 4<<20)
+	c.MaxFetchBytes = or(c.MaxFetchBytes, 1<<20)
+	if c.Dial == nil {
+		c.Dial = (&net.Dialer{Timeout: c.RequestTimeout}).DialContext
+	}
 	return c
 }
 

@@ -75,8 +75,9 @@ func (f *fetcher) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := net.Dialer{Timeout: f.cfg.RequestTimeout}
-	f.conn, err = d.DialContext(ctx, "tcp", addr)
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.RequestTimeout)
+	defer cancel()
+	f.conn, err = f.cfg.Dial(ctx, "tcp", addr)
 	return err
 }
 

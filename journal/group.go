@@ -48,7 +48,7 @@ func (g *Group) Run(ctx context.Context, consume func(ctx context.Context, c *Cl
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID:                g.cfg.Group,
 		Brokers:           g.cfg.Brokers,
-		Dialer:            &kafka.Dialer{ClientID: clientID, Timeout: g.cfg.RequestTimeout},
+		Dialer:            &kafka.Dialer{ClientID: clientID, Timeout: g.cfg.RequestTimeout, DialFunc: g.cfg.Dial},
 		Topics:            []string{g.topic},
 		GroupBalancers:    []kafka.GroupBalancer{g.sticky},
 		HeartbeatInterval: g.cfg.HeartbeatInterval,
@@ -61,7 +61,7 @@ func (g *Group) Run(ctx context.Context, consume func(ctx context.Context, c *Cl
 	if err != nil {
 		return fmt.Errorf("journal: group %s: %w", g.cfg.Group, err)
 	}
-	transport := newTransport(g.topic)
+	transport := newTransport(&g.cfg, g.topic)
 	client := newClient(&g.cfg, transport)
 	defer transport.CloseIdleConnections()
 	defer g.await()

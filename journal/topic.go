@@ -21,8 +21,7 @@ func Ensure(ctx context.Context, cfg Config) error {
 	}
 	cfg = cfg.withDefaults()
 	topic := cfg.TopicName()
-	transport := newTransport("")
-	transport.MetadataTopics = nil // all: a missing topic by name would be looked up for ever
+	transport := newTransport(&cfg) // all topics: this one may be missing
 	defer transport.CloseIdleConnections()
 	client := newClient(&cfg, transport)
 

@@ -64,7 +64,7 @@ func NewWriter(cfg Config, clock *carillon.Clock, log *slog.Logger) *Writer {
 		room:  semaphore.NewWeighted(int64(cfg.MaxBufferedBytes)),
 		parts: make([]part, cfg.Partitions),
 	}
-	w.transport = newTransport(w.topic)
+	w.transport = newTransport(&w.cfg, w.topic)
 	w.client = newClient(&w.cfg, w.transport)
 	w.client.Timeout = cfg.RequestTimeout
 	for i := range w.parts {
