@@ -60,7 +60,7 @@ func (p *pool) runHTTP1(ctx context.Context) {
 	o := &http1{p: p, most: p.of.cfg.MaxConnections, rt: tr, work: sync.NewCond(&p.mu)}
 	o.begin = func() { workers.Go(func() { o.serve(requests) }) }
 	p.mu.Lock()
-	p.old = o
+	p.old, p.reached = o, true
 	p.mu.Unlock()
 	p.pump()
 

@@ -29,6 +29,7 @@ type pool struct {
 	reqs    []h2.Request // scratch of the one that pumps
 	pumping bool
 	closed  bool
+	reached bool // answered a handshake at least once
 	old     *http1 // not nil: HTTP/1.1
 }
 
@@ -44,20 +45,29 @@ func newPool(s *Sender, host string) *pool {
 			{Name: ":authority", Value: host},
 		},
 		MaxInFlight: s.cfg.MaxInFlight, RequestTimeout: s.cfg.RequestTimeout, DialTimeout: s.cfg.DialTimeout,
-		Now: s.clock.Now, OnResults: s.results, OnRoom: p.pump, Logger: s.log,
+		Now: s.clock.Now, OnResults: s.results, OnRoom: p.room, Logger: s.log,
 	})
 	return p
 }
 
-// add queues a shot; false when the host has its share of the pushes waiting.
-func (p *pool) add(sh *shot) bool {
+// add queues a shot. False when the pool is closed, or when a host that was
+// never reached would take more than half of the room from the others.
+func (p *pool) add(sh *shot, alone bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || len(p.queue) >= max(p.of.cfg.MaxInFlight/2, 1) {
+	if p.closed || !alone && !p.reached && len(p.queue) >= max(p.of.cfg.MaxInFlight/2, 1) {
 		return false
 	}
 	p.queue = append(p.queue, sh)
 	return true
+}
+
+// room is told that the connection takes requests.
+func (p *pool) room() {
+	p.mu.Lock()
+	p.reached = true
+	p.mu.Unlock()
+	p.pump()
 }
 
 // pump hands queued shots on while the connection has room.

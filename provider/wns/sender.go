@@ -164,13 +164,13 @@ func (s *Sender) refusal(p *carillon.Push, channel bool, now int64) carillon.Out
 
 // enqueue encodes a push and queues it at its host.
 func (s *Sender) enqueue(b *batch, sh *shot, p *carillon.Push, host, path string) carillon.Outcome {
-	po := s.pool(host)
+	po, alone := s.pool(host)
 	if po == nil {
 		return carillon.Outcome{Class: carillon.Transient, Reason: reasonHosts, Unsent: true, After: time.Second}
 	}
 	sh.pool = po
 	sh.encode(p, path, &b.parser)
-	if !po.add(sh) {
+	if !po.add(sh, alone) {
 		return carillon.Outcome{Class: carillon.Transient, Reason: reasonNoRoom, Unsent: true, After: time.Second}
 	}
 	for _, seen := range b.pools {
@@ -210,22 +210,21 @@ func (sh *shot) encode(p *carillon.Push, path string, parser *fastjson.Parser) {
 	}
 }
 
-// pool finds or opens the host's pool and counts a push that is due there, or
-// returns nil when there are too many hosts.
-func (s *Sender) pool(host string) *pool {
+// pool finds or opens the host's pool, counts a push that is due there and tells
+// whether it is the only host; nil when there are too many.
+func (s *Sender) pool(host string) (p *pool, alone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.hosts[host]
-	if p == nil {
+	if p = s.hosts[host]; p == nil {
 		if len(s.hosts) >= s.cfg.MaxHosts {
-			return nil
+			return nil, false
 		}
 		p = newPool(s, strings.Clone(host))
 		s.hosts[p.host] = p
 		s.opened <- p // has room for as many as there can be
 	}
 	p.due++
-	return p
+	return p, len(s.hosts) == 1
 }
 
 // results turns what a host brought into answers.
