@@ -152,24 +152,29 @@ func TestAPNsTray(t *testing.T) {
 	titles("one again", "two")
 	push("too late", "d", "apns-expiration", strconv.FormatInt(r.now().Add(-time.Minute).Unix(), 10))
 	titles("one again", "two")
+	if got := r.Inbox(address)[2]; got.Problem == "" || got.NotificationID != "n-d" || got.Version != "2" || got.Kind != "alert" || got.Status != 200 {
+		t.Errorf("%+v", got)
+	}
 
 	silent := []string{"apns-push-type", "background", "apns-priority", "5"}
 	r.apns(dev, `{"aps":{"content-available":1},"carillon":{"k":"clear","ids":["n-a"]}}`, silent...)
 	titles("two")
 	r.apns(dev, `{"aps":{"content-available":1},"carillon":{"k":"tap"}}`, silent...)
 	titles("two")
+	r.apns(dev, `{"aps":{"content-available":1},"carillon":{"id":"n-b","k":"clear"}}`, silent...)
+	titles()
+	if d := cmp.Diff([]string{"n-a", "n-b", "n-c", "n-d"}, r.Received()); d != "" {
+		t.Error(d)
+	}
 
 	inbox := r.Inbox(address)
 	if len(inbox) != 3 { // bounded by Keep: the last three
 		t.Fatalf("%d entries", len(inbox))
 	}
-	if got := inbox[0]; got.Problem == "" || got.NotificationID != "n-d" || got.Version != "2" || got.Kind != "alert" || got.Status != 200 {
+	if got := inbox[0]; got.Kind != "background" || got.Mark != "clear" || got.Headers["authorization"] != "bearer …" {
 		t.Errorf("%+v", got)
 	}
-	if got := inbox[1]; got.Kind != "background" || got.Mark != "clear" || got.Headers["authorization"] != "bearer …" {
-		t.Errorf("%+v", got)
-	}
-	if d := r.Devices(); len(d) != 1 || d[0].Address != address || d[0].Received != 7 {
+	if d := r.Devices(); len(d) != 1 || d[0].Address != address || d[0].Received != 8 {
 		t.Errorf("%+v", d)
 	}
 }

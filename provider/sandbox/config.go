@@ -49,7 +49,7 @@ type Config struct {
 	// Mode is Strict unless Fast is asked for.
 	Mode Mode
 	// Audit makes Fast mode look for repeated (device, notification) pairs, at
-	// about 0.1 µs a request and 16 bytes a pair. Strict always looks.
+	// about 0.3 µs a request and 16 to 32 bytes a pair. Strict always looks.
 	Audit bool
 	// Keep is the most inbox and the most tray entries a device keeps; 0: 100.
 	// All inboxes together keep 128 MiB, oldest out first.

@@ -43,7 +43,7 @@ type Vendored struct {
 }
 
 const (
-	maxAudited = 32 << 20 // pairs a vendor, at most 512 MiB
+	maxAudited = 30 << 20 // pairs a vendor, in at most 512 MiB
 	maxReasons = 256      // a script may invent reasons
 )
 

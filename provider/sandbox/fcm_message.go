@@ -127,7 +127,15 @@ func (p *fcmPush) notification(raw json.RawMessage) (title, body, tag string) {
 	if raw == nil || json.Unmarshal(raw, &n) != nil {
 		return "", "", ""
 	}
-	p.size += len(raw)
+	var all object
+	_ = json.Unmarshal(raw, &all)
+	for k, v := range all { // keys and values count, JSON's punctuation does not
+		var text string
+		if json.Unmarshal(v, &text) != nil {
+			text = string(v)
+		}
+		p.size += len(k) + len(text)
+	}
 	return or(string(n.Title), string(n.TitleLocKey)), or(string(n.Body), string(n.BodyLocKey)), string(n.Tag)
 }
 

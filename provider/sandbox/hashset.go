@@ -41,7 +41,7 @@ func (h *hashSet) add(hash uint64) verdict {
 	sh := &h.shards[hash>>58]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if 4*(sh.n+1) > 3*len(sh.table) {
+	if 2*(sh.n+1) > len(sh.table) { // linear probing is short only in a half-empty table
 		sh.grow()
 	}
 	i := sh.find(hash)

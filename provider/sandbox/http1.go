@@ -158,5 +158,6 @@ func newReadAhead(nc net.Conn) *readAhead {
 // Read reads through the buffer.
 func (c *readAhead) Read(p []byte) (int, error) { return c.r.Read(p) }
 
-// more tells whether bytes wait in the buffer.
+// more tells whether bytes wait in the buffer. They may be part of a TLS record:
+// the rest of it comes without an answer of ours.
 func (c *readAhead) more() bool { return c.r.Buffered() > 0 }

@@ -20,6 +20,14 @@ type mark struct {
 
 func (m *mark) clears() bool { return m.kind == "clear" }
 
+// gone is what a clear removes: its list, or else the one it is about.
+func (m *mark) gone() []string {
+	if len(m.ids) == 0 && m.id != "" {
+		return []string{m.id}
+	}
+	return m.ids
+}
+
 // markOfObject reads {"id":…,"seq" or "pos":…,"v":…,"k":…,"ids":[…]}; numbers may be strings.
 func markOfObject(raw json.RawMessage) mark {
 	var o struct {

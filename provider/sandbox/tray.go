@@ -129,7 +129,9 @@ func (d *devices) record(r *request, m *message, rep *reply, now time.Time) {
 		return
 	}
 	dev.Accepted++
-	d.remember(m.mark.id)
+	if !m.mark.clears() { // it silences, it does not ring
+		d.remember(m.mark.id)
+	}
 	if rep.reason != "" && r.vendor == WNS { // 200, but dropped or throttled
 		return
 	}
@@ -171,7 +173,7 @@ func (d *devices) remember(id string) {
 // show changes the tray as the device would.
 func (dev *device) show(m *message, now time.Time, keep int) {
 	if m.mark.clears() {
-		dev.clear(m.mark.ids)
+		dev.clear(m.mark.gone())
 		return
 	}
 	if !m.shows || m.problem != "" {
@@ -274,7 +276,7 @@ func (s *Server) Devices() []Device {
 }
 
 // Received lists the ids of accepted notifications, each once, in order of first
-// arrival: the first 4 Mi of them. In Fast mode it is empty.
+// arrival: the first 4 Mi of them. Clears do not count. In Fast mode it is empty.
 func (s *Server) Received() []string {
 	s.devices.mu.Lock()
 	defer s.devices.mu.Unlock()
