@@ -452,3 +452,27 @@ func TestRedial(t *testing.T) {
 		s.stop(t)
 	})
 }
+
+// TestLongLived: a stream that stays open while the ids of others come round to
+// its place in the table.
+func TestLongLived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := script(t, func(cfg *h2.Config) { cfg.MaxInFlight = 2 })
+		p := s.net.open(t)
+		<-s.rooms
+		s.post(0, 1, nil)
+		first, _, _ := p.request()
+		for i := 1; i < 50; i++ {
+			s.post(i, i+1, nil)
+			id, _, _ := p.request()
+			p.answer(id, 200, "")
+			synctest.Wait()
+			s.want(t, h2.FaultNone, i)
+			s.count(t, i)
+		}
+		p.answer(first, 200, "")
+		synctest.Wait()
+		s.want(t, h2.FaultNone, 0)
+		s.stop(t)
+	})
+}
