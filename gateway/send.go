@@ -113,7 +113,7 @@ func (g *Gateway) post(r *httpapi.Request, recipient func(p *auth.Principal, hos
 	if err != nil {
 		return err
 	}
-	g.created(r, s, done)
+	g.created(r, s, p.Client, done)
 	return nil
 }
 
@@ -228,7 +228,7 @@ func (g *Gateway) write(r *httpapi.Request, s *send) (receipt, error) {
 const traceparentBytes = 55
 
 // created answers 201 with everything that was sent.
-func (g *Gateway) created(r *httpapi.Request, s *send, done receipt) {
+func (g *Gateway) created(r *httpapi.Request, s *send, client string, done receipt) {
 	loc := append(s.scratch[:0], r.Prefix()...)
 	if who := r.Param("id"); who != "" {
 		loc = append(loc, "/users/"...)
@@ -238,6 +238,10 @@ func (g *Gateway) created(r *httpapi.Request, s *send, done receipt) {
 	}
 	loc = append(loc, "/notifications/"...)
 	loc = done.id.Append(loc)
+	if len(g.deps.Apps().Owned(client)) > 1 { // who reads it must name the host then
+		loc = append(loc, "?host="...)
+		loc = append(loc, s.host...)
+	}
 	r.SetHeader("Location", text(loc))
 	r.SetHeader(tokenHeader, httpapi.EncodePosition(done.at))
 	s.scratch = r.AppendContext(loc[:0], s.user.ID, true)
