@@ -33,7 +33,7 @@ const all = "*"
 // partners are the parts that a room's tests run against: the sandbox, the
 // embedded broker and the embedded store are products of their own, and a test
 // that meets the real thing is worth more than one that meets a mock.
-var partners = []string{"", "journal", "journal/embedded", "provider/sandbox", "store", "store/pebble", "internal/auth", "internal/httpapi"}
+var partners = []string{"", "journal", "journal/embedded", "provider/sandbox", "store", "store/pebble", "store/conformance", "internal/auth", "internal/httpapi"}
 
 // rooms is the import map: who may import what of ours. Nothing else may.
 func rooms() map[string]room {
@@ -41,26 +41,27 @@ func rooms() map[string]room {
 	vendor := room{imports: []string{"", "provider/h2", "provider/wire"}, tests: partners}
 	engine := room{imports: []string{"", "store"}, tests: partners}
 	return map[string]room{
-		"":                 {},
-		"gateway":          doors,
-		"feed":             doors,
-		"console":          doors,
-		"journal":          {imports: []string{""}, tests: partners},
-		"journal/embedded": {},
-		"dispatch":         {imports: []string{"", "journal"}, tests: partners},
-		"provider":         {imports: []string{"", "provider/apns", "provider/fcm", "provider/wns", "provider/h2"}, tests: partners},
-		"provider/apns":    vendor,
-		"provider/fcm":     vendor,
-		"provider/wns":     vendor,
-		"provider/h2":      {tests: []string{"provider/sandbox"}},
-		"provider/sandbox": {},
-		"provider/wire":    {},
-		"store":            {imports: []string{""}},
-		"store/pebble":     engine,
-		"store/cassandra":  engine,
-		"client":           {imports: []string{""}, tests: partners},
-		"internal/httpapi": {imports: []string{""}},
-		"internal/auth":    {imports: []string{""}},
+		"":                  {},
+		"gateway":           doors,
+		"feed":              doors,
+		"console":           doors,
+		"journal":           {imports: []string{""}, tests: partners},
+		"journal/embedded":  {},
+		"dispatch":          {imports: []string{"", "journal"}, tests: partners},
+		"provider":          {imports: []string{"", "provider/apns", "provider/fcm", "provider/wns", "provider/h2"}, tests: partners},
+		"provider/apns":     vendor,
+		"provider/fcm":      vendor,
+		"provider/wns":      vendor,
+		"provider/h2":       {tests: []string{"provider/sandbox"}},
+		"provider/sandbox":  {},
+		"provider/wire":     {},
+		"store":             {imports: []string{""}, tests: partners},
+		"store/conformance": {imports: []string{"", "store"}},
+		"store/pebble":      engine,
+		"store/cassandra":   engine,
+		"client":            {imports: []string{""}, tests: partners},
+		"internal/httpapi":  {imports: []string{""}},
+		"internal/auth":     {imports: []string{""}},
 		"config": {imports: []string{
 			"", "gateway", "feed", "console", "journal", "journal/embedded", "dispatch", "provider", "provider/sandbox",
 			"store/pebble", "store/cassandra", "internal/httpapi", "internal/auth",
@@ -85,9 +86,9 @@ func homes() map[string][]string {
 		"gopkg.in/yaml.v3":                            {},
 		"github.com/spf13/pflag":                      {},
 		"github.com/rogpeppe/go-internal":             {},
-		"go.uber.org/goleak":                          {},
-		"pgregory.net/rapid":                          {},
-		"github.com/google/go-cmp":                    {},
+		"go.uber.org/goleak":                          {"store/conformance"},
+		"pgregory.net/rapid":                          {"store/conformance"},
+		"github.com/google/go-cmp":                    {"store/conformance"},
 		"github.com/apache/cassandra-gocql-driver/v2": {"store/cassandra"},
 	}
 }
