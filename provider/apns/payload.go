@@ -1,6 +1,7 @@
 package apns
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 
@@ -99,7 +100,11 @@ func appendAlert(dst []byte, p *carillon.Push, title, body string, o options) []
 // appendOption appends a member of o if it has that type.
 func appendOption(dst []byte, o *fastjson.Value, name string, t fastjson.Type) []byte {
 	if v := o.Get(name); v != nil && v.Type() == t {
-		return wire.AppendValue(wire.AppendName(dst, name), v)
+		from := len(dst)
+		dst = wire.AppendValue(wire.AppendName(dst, name), v)
+		if bytes.HasSuffix(dst, []byte(":null")) { // a number that is none
+			return dst[:from]
+		}
 	}
 	return dst
 }

@@ -1,0 +1,30 @@
+package fcm
+
+import (
+	"time"
+
+	"github.com/valyala/fastjson"
+
+	"carillon"
+	"carillon/provider/h2"
+)
+
+// Encode is what becomes of a push at now.
+func Encode(p *carillon.Push, now time.Time) (path string, fields []h2.Field, body []byte, kind carillon.Kind) {
+	body, kind = appendBody(nil, p, &fastjson.Parser{}, now.UnixMilli())
+	return "/v1/projects/p/messages:send", nil, body, kind
+}
+
+// Judge is what an answer to that attempt means.
+func Judge(r *h2.Result, now time.Time, attempt uint8) carillon.Outcome {
+	return judge(r, &fastjson.Parser{}, now, attempt)
+}
+
+// Assertion is the JWT of a token request under a service account.
+func Assertion(file []byte, now time.Time) (string, error) {
+	a, err := parseAccount(file)
+	if err != nil {
+		return "", err
+	}
+	return a.assertion(now)
+}

@@ -1,0 +1,25 @@
+package wns
+
+import (
+	"time"
+
+	"github.com/valyala/fastjson"
+
+	"carillon"
+	"carillon/provider/h2"
+	"carillon/provider/wire"
+)
+
+// Encode is what becomes of a push at now.
+func Encode(p *carillon.Push, now time.Time) (path string, fields []h2.Field, body []byte, kind carillon.Kind) {
+	_, path, _ = splitChannel(p.Endpoint.Address)
+	sh := shot{token: &wire.Token{Header: "Bearer x"}, queued: now.UnixMilli()}
+	sh.encode(p, path, &fastjson.Parser{})
+	return sh.path, sh.fields[:], sh.body, sh.kind
+}
+
+// Judge is what an answer means.
+func Judge(r *h2.Result, now time.Time) carillon.Outcome { return judge(r, now) }
+
+// SplitChannel takes a channel URI apart.
+func SplitChannel(address string) (host, path string, ok bool) { return splitChannel(address) }

@@ -1,0 +1,108 @@
+package wns_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"carillon"
+	"carillon/provider/wns"
+)
+
+var update = flag.Bool("update", false, "write testdata/*.golden anew") //nolint:gochecknoglobals // how the testing package takes flags
+
+// start is the time of the golden pushes.
+func start() time.Time { return time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC) }
+
+// golden is one push a kind, and the contents that are hard to write.
+func golden() map[string]carillon.Push {
+	visual := carillon.Notification{
+		Expires: start().Add(time.Hour).UnixMilli(), TTL: -1, Badge: -1,
+		HasVisual: true, Title: "Tea \"for\" two", Body: "<now> & ever ☕\n\\o/",
+	}
+	both := visual
+	both.HasRaw, both.Raw, both.Group, both.TTL, both.Badge = true, "{\"a\":\"b&c=d\"}", "tea", 60, 3
+	both.Expires = start().Add(30 * 24 * time.Hour).UnixMilli()
+	styled := visual
+	styled.Group = "tea"
+	styled.Options = []byte(options)
+	hard := visual
+	hard.Title, hard.Body = "bad \xff\xfe bytes", "\x00\x1b\u2028\ufffe ]]> end"
+	raw := carillon.Notification{Expires: visual.Expires, TTL: -1, Badge: -1, HasRaw: true, Raw: "42", Priority: carillon.PriorityHigh}
+	low := raw
+	low.Priority, low.Options, low.TTL = carillon.PriorityLow, []byte(options), 0
+	large := raw
+	large.Raw = strings.Repeat("\"", 3000)
+	fallback := raw
+	fallback.Fallback = carillon.Fallback{Delay: 60, Title: "You missed something", Body: "Open the app"}
+	tapped := both
+	tapped.Options = []byte(options)
+	pushes := map[string]carillon.Push{}
+	for name, c := range map[string]struct {
+		kind carillon.Kind
+		n    carillon.Notification
+	}{
+		"alert": {carillon.KindAlert, visual}, "both": {carillon.KindAlert, both}, "styled": {carillon.KindAlert, styled},
+		"hard": {carillon.KindAlert, hard}, "data": {carillon.KindData, raw}, "low": {carillon.KindData, low},
+		"large": {carillon.KindData, large}, "fallback": {carillon.KindFallback, fallback},
+		"tap": {carillon.KindTap, tapped}, "clear": {carillon.KindClear, tapped},
+	} {
+		pushes[name] = carillon.Push{
+			Ref: name, Kind: c.kind, Attempt: 1, Notification: &c.n,
+			Endpoint: &carillon.Endpoint{ID: "phone-1", Address: address, AppID: "com.example.app"},
+			ID:       carillon.ID{1, 2, 3, 4, 5, 6, 0x87, 8, 0x99, 10, 11, 12, 13, 14, 15, 16},
+			Created:  carillon.MakeSeq(1, 41), Seq: carillon.MakeSeq(7, 1<<44-1),
+		}
+	}
+	return pushes
+}
+
+// TestGolden holds path, headers and body of each push to the byte.
+func TestGolden(t *testing.T) {
+	pushes := golden()
+	for _, name := range slices.Sorted(maps.Keys(pushes)) {
+		t.Run(name, func(t *testing.T) {
+			p := pushes[name]
+			path, fields, body, kind := wns.Encode(&p, start())
+			var b bytes.Buffer
+			b.WriteString("kind " + kind.String() + "\nPOST " + path + "\n")
+			for _, f := range fields {
+				b.WriteString(f.Name + ": " + f.Value + "\n")
+			}
+			b.WriteString("\n")
+			b.Write(body)
+			b.WriteString("\n")
+			if body[0] == '{' && !json.Valid(body) {
+				t.Errorf("no JSON: %s", body)
+			}
+			file := filepath.Join("testdata", name+".golden")
+			if *update {
+				if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), b.String()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+const (
+	address = "https://wns2-by3p.notify.windows.com/?token=AwYAAAD%2f%2bx%3d"
+	options = `{"wns":{"scenario":"reminder","duration":"forever","sound":"ms-winsoundevent:Notification.Mail","image":"https://example.com/t.png?a=b&c=d","hero":"h","attribution":"via <tea>"},` +
+		`"data":{"a":1,"carillon":1,"ü":["x",null,true]},"link":"app://tea?a=b&c"}`
+)
