@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -102,6 +103,18 @@ func (g *gate) len() int {
 	return len(g.open)
 }
 
+// closeUnused ends the connections that never sent a byte. fasthttp counts them
+// as busy for some seconds.
+func (g *gate) closeUnused() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for c := range g.open {
+		if !c.used.Load() {
+			_ = c.Conn.Close()
+		}
+	}
+}
+
 // closeAll ends the connections that a drain left, without ceremony.
 func (g *gate) closeAll() {
 	g.mu.Lock()
@@ -120,7 +133,17 @@ type conn struct {
 	net.Conn
 	gate   *gate
 	once   sync.Once
+	used   atomic.Bool
 	linger bool // set and read on the connection's own goroutine
+}
+
+// Read notes that the peer said something.
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.used.Load() {
+		c.used.Store(true)
+	}
+	return n, err
 }
 
 // Close closes the connection. After an error answer to a request that was not

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -8,7 +9,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -19,6 +19,9 @@ import (
 
 	"carillon"
 )
+
+// twofoldMark is a header that only we set; a caller who sends it is refused.
+const twofoldMark = "Carillon-Two-Lengths"
 
 // Server is the door's HTTP server. Make it with [New], register routes on
 // [Server.Router], then [Server.Listen] and [Server.Run].
@@ -110,6 +113,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	drain(s.fast, s.gate, s.cfg.DrainTimeout, cancel)
+	_ = s.ln.Close() // fasthttp closes only what Serve was called with in time
 	<-served
 	return nil
 }
@@ -119,6 +123,7 @@ func (s *Server) Run(ctx context.Context) error {
 func drain(fast *fasthttp.Server, g *gate, within time.Duration, cancel context.CancelFunc) {
 	soft, done := context.WithTimeout(context.Background(), within)
 	defer done()
+	g.closeUnused()
 	if fast.ShutdownWithContext(soft) == nil {
 		return
 	}
@@ -136,6 +141,7 @@ func (s *Server) build(hard context.Context) *fasthttp.Server {
 		Name:                          "carillon",
 		Logger:                        fastLogger{s.log},
 		Handler:                       func(c *fasthttp.RequestCtx) { s.serve(hard, c) },
+		HeaderReceived:                markTwofold,
 		ErrorHandler:                  func(c *fasthttp.RequestCtx, err error) { s.refuse(hard, c, err) },
 		Concurrency:                   s.gate.most + 1, // the gate refuses first
 		ReadTimeout:                   s.cfg.ReadTimeout,
@@ -143,8 +149,8 @@ func (s *Server) build(hard context.Context) *fasthttp.Server {
 		IdleTimeout:                   s.cfg.IdleTimeout,
 		ReadBufferSize:                s.cfg.MaxHeaderBytes,
 		MaxRequestBodySize:            s.cfg.MaxRequestBytes,
+		MaxIdleWorkerDuration:         200 * time.Millisecond, // how long its cleaner outlives Run
 		DisablePreParseMultipartForm:  true,
-		NoDefaultDate:                 true, // ours follows the clock
 		NoDefaultContentType:          true,
 		CloseOnShutdown:               true,
 		SecureErrorLogMessage:         true,
@@ -161,11 +167,25 @@ func (s *Server) serve(hard context.Context, c *fasthttp.RequestCtx) {
 		e := carillon.Errorf(carillon.CodeUnavailable, "", "this gateway serves as many connections as it may")
 		e.RetryAfter = time.Second
 		s.writeError(r, e)
+	} else if len(c.Request.Header.Peek(twofoldMark)) > 0 {
+		c.SetConnectionClose()
+		s.writeError(r, carillon.Errorf(carillon.CodeInvalidRequest, "Content-Length", "stands beside Transfer-Encoding: send one of them"))
 	} else if err := s.dispatch(r); err != nil {
 		s.writeError(r, err)
 	}
 	s.stamp(r)
 	r.route.count(r.ctx.Response.StatusCode(), s.clock.Now().Sub(r.started))
+}
+
+// markTwofold marks a request that states its length in two ways. fasthttp takes
+// the chunks; a proxy in front of it may have taken the other, which is how
+// requests are smuggled (RFC 9112 §6.1 and §11.2). The handler cannot see it any
+// more: by then the chunks are read and counted.
+func markTwofold(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	if h.ContentLength() == -1 && bytes.Contains(bytes.ToLower(h.RawHeaders()), []byte("content-length:")) {
+		h.Set(twofoldMark, "1")
+	}
+	return fasthttp.RequestConfig{}
 }
 
 // dispatch finds the handler and runs it. A handler that panics is a 500 whose
@@ -212,8 +232,6 @@ func (s *Server) stamp(r *Request) {
 	}
 	h.Set("OData-Version", "4.0")
 	h.Set("Cache-Control", "private")
-	var d [32]byte
-	h.SetBytesV("Date", r.started.AppendFormat(d[:0], http.TimeFormat))
 	if r.ctx.IsTLS() {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
