@@ -1,0 +1,179 @@
+package store
+
+import (
+	"encoding/binary"
+	"time"
+
+	"carillon"
+)
+
+// appendDelivery appends all of a delivery but its endpoint: bits, platform,
+// kind, class, attempts, incarnation (against seq), and what the bits tell:
+// addressed − incarnation, reason, status, after, since and handed − at,
+// answered − handed.
+func appendDelivery(dst []byte, d *carillon.Delivery, seq carillon.Seq, at int64) []byte {
+	o := &d.Outcome
+	var bits byte
+	set := func(bit byte, on bool) {
+		if on {
+			bits |= bit
+		}
+	}
+	set(deliveryStatus, o.Status != 0)
+	set(deliveryReason, o.Reason != "")
+	set(deliveryAfter, o.After != 0)
+	set(deliverySince, o.Since != 0)
+	set(deliveryUnsent, o.Unsent)
+	set(deliveryHanded, d.Handed != 0)
+	set(deliveryAnswered, d.Answered != 0)
+	set(deliveryAddressed, d.Addressed != d.Incarnation)
+	dst = append(dst, bits, byte(d.Platform), byte(d.Kind), byte(o.Class), d.Attempts)
+	dst = appendSeq(dst, d.Incarnation, seq)
+	if bits&deliveryAddressed != 0 {
+		dst = appendSeq(dst, d.Addressed, d.Incarnation)
+	}
+	if bits&deliveryReason != 0 {
+		code := reasonCode(o.Reason)
+		dst = append(dst, code)
+		if code == 0 {
+			dst = appendString(dst, o.Reason)
+		}
+	}
+	if bits&deliveryStatus != 0 {
+		dst = binary.AppendUvarint(dst, uint64(o.Status))
+	}
+	if bits&deliveryAfter != 0 {
+		dst = binary.AppendVarint(dst, int64(o.After))
+	}
+	if bits&deliverySince != 0 {
+		dst = binary.AppendVarint(dst, o.Since-at)
+	}
+	if bits&deliveryHanded != 0 {
+		dst = binary.AppendVarint(dst, d.Handed-at)
+		at = d.Handed
+	}
+	if bits&deliveryAnswered != 0 {
+		dst = binary.AppendVarint(dst, d.Answered-at)
+	}
+	return dst
+}
+
+func (r *reader) delivery(d *carillon.Delivery, seq carillon.Seq, at int64) {
+	o := &d.Outcome
+	bits := r.byte()
+	d.Platform = carillon.Platform(r.byte())
+	d.Kind = carillon.Kind(r.byte())
+	o.Class = carillon.Class(r.byte())
+	d.Attempts = r.byte()
+	d.Incarnation = r.seq(seq)
+	d.Addressed = d.Incarnation
+	if bits&deliveryAddressed != 0 {
+		d.Addressed = r.seq(d.Incarnation)
+	}
+	if bits&deliveryReason != 0 {
+		o.Reason = r.reason()
+	}
+	if bits&deliveryStatus != 0 {
+		o.Status = uint16(r.uvarint()) //nolint:gosec // as written
+	}
+	if bits&deliveryAfter != 0 {
+		o.After = time.Duration(r.varint())
+	}
+	if bits&deliverySince != 0 {
+		o.Since = at + r.varint()
+	}
+	o.Unsent = bits&deliveryUnsent != 0
+	if bits&deliveryHanded != 0 {
+		d.Handed = at + r.varint()
+		at = d.Handed
+	}
+	if bits&deliveryAnswered != 0 {
+		d.Answered = at + r.varint()
+	}
+}
+
+func (r *reader) reason() string {
+	code := r.byte()
+	if code == 0 {
+		return r.string()
+	}
+	reason, ok := reasonOf(code)
+	if !ok {
+		r.bad = true
+	}
+	return reason
+}
+
+// AppendOutcome appends the row of an outcome; created, content and endpoint
+// stand in its key. Its second byte is the [Rank].
+func AppendOutcome(dst []byte, o *carillon.OutcomeRow) []byte {
+	dst = append(dst, rowFormat, Rank(&o.Delivery))
+	dst = binary.AppendVarint(dst, o.Expires)
+	return appendDelivery(dst, &o.Delivery, o.Created, o.Expires)
+}
+
+// DecodeOutcome reads a row into o, whose Created, Content and Endpoint are
+// those of the key already ([ReadOutcomeKey]).
+func DecodeOutcome(b []byte, o *carillon.OutcomeRow) error {
+	endpoint := o.Endpoint
+	r := reader{b: b}
+	r.format()
+	r.byte() // the rank follows from the delivery
+	o.Expires = r.varint()
+	o.Delivery = carillon.Delivery{Endpoint: endpoint}
+	r.delivery(&o.Delivery, o.Created, o.Expires)
+	return r.err("outcome")
+}
+
+// Ranks of outcomes.
+const (
+	rankOpenMost = 61
+	rankTerminal = 62
+	rankAccepted = 63
+)
+
+// Rank orders two versions of one delivery: the higher one stands, and of equal
+// ones the later. More attempts outrank fewer, terminal outranks open, and
+// Accepted, which may come late, outranks every other end.
+func Rank(d *carillon.Delivery) byte {
+	switch {
+	case d.Outcome.Class == carillon.Accepted:
+		return rankAccepted
+	case d.Outcome.Class.Terminal():
+		return rankTerminal
+	}
+	return min(d.Attempts, rankOpenMost)
+}
+
+// OutcomeRank is the rank of an outcome's row, without decoding the rest.
+func OutcomeRank(b []byte) (byte, error) {
+	r := reader{b: b}
+	r.format()
+	rank := r.byte()
+	return rank, r.err("outcome")
+}
+
+// Settle merges a later outcome into the item: into the delivery of its turn to
+// its endpoint when its rank is not lower, or as one more delivery when there
+// is none. An outcome of another version of the content changes nothing.
+func Settle(it *carillon.Item, o *carillon.OutcomeRow) {
+	if o.Created != it.Created || o.Content != it.Content {
+		return
+	}
+	for i := range it.Deliveries {
+		d := &it.Deliveries[i]
+		if d.Endpoint != o.Endpoint || TurnOf(d.Kind) != TurnOf(o.Kind) {
+			continue
+		}
+		if Rank(&o.Delivery) >= Rank(d) {
+			*d = o.Delivery
+		}
+		return
+	}
+	it.Deliveries = append(it.Deliveries, o.Delivery)
+}
+
+// Version is the seq that wrote an item last.
+func Version(it *carillon.Item) carillon.Seq {
+	return max(it.Content, it.State.ReadSeq, it.State.ActionSeq)
+}
