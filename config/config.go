@@ -18,6 +18,7 @@ import (
 	"carillon/journal"
 	"carillon/journal/embedded"
 	"carillon/provider"
+	"carillon/store/pebble"
 )
 
 // Config is everything that a process can be told. Each section is the Config
@@ -40,12 +41,18 @@ type Config struct {
 	NoDevIssuer bool `yaml:"noDevIssuer"`
 	// Issuers are those whose tokens are taken beside the development issuer's.
 	Issuers []Issuer `yaml:"issuers"`
-	// Journal says which Kafka is used; without brokers it is the embedded one.
-	Journal Journal `yaml:"journal"`
+	// Journal says which Kafka is used; without brokers it is the embedded one,
+	// which Embedded describes.
+	Journal  journal.Config  `yaml:"journal"`
+	Embedded embedded.Config `yaml:"embedded"`
+	// Store is where rows are kept.
+	Store pebble.Config `yaml:"store"`
 	// Dispatch tunes the dispatcher.
 	Dispatch dispatch.Config `yaml:"dispatch"`
 	// Provider says how the vendors are reached.
 	Provider provider.Config `yaml:"provider"`
+	// Sandbox is what stands in for the vendors while no credential is real.
+	Sandbox Sandbox `yaml:"sandbox"`
 	// Apps are the onboarded apps.
 	Apps []App `yaml:"apps"`
 
@@ -53,11 +60,13 @@ type Config struct {
 	origins   map[string]Origin
 }
 
-// Journal is the journal's Config and, below it, that of the embedded broker.
-type Journal struct {
-	journal.Config `yaml:",inline"`
-	// Embedded is the broker in this process, used when there are no Brokers.
-	Embedded embedded.Config `yaml:"embedded"`
+// Sandbox is the sandbox vendors of a process whose apps have no real
+// credential.
+type Sandbox struct {
+	// Off leaves such apps without vendors.
+	Off bool `yaml:"off"`
+	// Fast makes the vendors accept everything and only count.
+	Fast bool `yaml:"fast"`
 }
 
 // DefaultData is the data directory when none is named.
@@ -129,7 +138,7 @@ func unreadable(file string, err error) error {
 // check asks the rooms that judge their own section. They name the key at the
 // start of the error.
 func (c *Config) check(in *intake) {
-	log := c.Journal.Config
+	log := c.Journal
 	if len(log.Brokers) == 0 {
 		log = log.Embedded("127.0.0.1:0")
 	}

@@ -305,8 +305,8 @@ func TestRoomsJudgeTheirSections(t *testing.T) {
   tlsCert: a.pem
 journal:
   heartbeatInterval: 1h
-  embedded:
-    sync: false
+embedded:
+  sync: false
 issuers:
   - url: https://id.example.com
     alias: ID
@@ -327,7 +327,7 @@ carillon.yaml:2: http.tlsCert: and http.tlsKey: give both or none`
 }
 
 func TestDefaultsAreShown(t *testing.T) {
-	cfg, err := config.Load(config.Options{Environ: []string{"CARILLON_JOURNAL_EMBEDDED_SYNC=false", "CARILLON_DISPATCH_SHARDS=3"}})
+	cfg, err := config.Load(config.Options{Environ: []string{"CARILLON_EMBEDDED_SYNC=false", "CARILLON_DISPATCH_SHARDS=3"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,7 +335,7 @@ func TestDefaultsAreShown(t *testing.T) {
 	if err := config.Print(&out, cfg); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"  listen: 127.0.0.1:8410\n", "  listen: 127.0.0.1:8411\n", "    sync: false # env CARILLON_JOURNAL_EMBEDDED_SYNC\n", "  shards: 3 # env", "  brokers: []\n", "apps: []\n"} {
+	for _, want := range []string{"  listen: 127.0.0.1:8410\n", "  listen: 127.0.0.1:8411\n", "  sync: false # env CARILLON_EMBEDDED_SYNC\n", "  shards: 3 # env", "  brokers: []\n", "apps: []\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, out.String())
 		}

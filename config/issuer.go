@@ -30,16 +30,3 @@ func (c *Config) checkIssuers(in *intake, dir string) {
 		}
 	}
 }
-
-// KeySources reads the keys of the issuers.
-func (c *Config) KeySources() ([]auth.KeySource, error) {
-	sources := make([]auth.KeySource, 0, len(c.Issuers))
-	for i := range c.Issuers {
-		s, err := auth.NewJWKSFile(c.Issuers[i].Issuer, c.Issuers[i].JWKSFile)
-		if err != nil {
-			return nil, err
-		}
-		sources = append(sources, s)
-	}
-	return sources, nil
-}

@@ -2,27 +2,39 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
 
 	"carillon"
+	"carillon/config"
+	"carillon/store/pebble"
 )
 
 func whyCommand() command {
 	return command{
 		name:    "why",
-		args:    "--user HOST/USER --notification ID [--ops ADDR]",
+		args:    "--user HOST/USER --notification ID [--ops ADDR | --data DIR]",
 		summary: "tell what became of a notification, endpoint by endpoint",
-		about:   "Asks a running process over its ops listener.",
+		about: "Asks a running process over its ops listener; with --data it reads the data directory of one that is\n" +
+			"stopped.",
 		examples: []string{
 			"carillon why --user demo.localhost/dev.alice --notification 0b7c0f0e-…",
 			"carillon why --user demo.localhost/dev.alice --notification 0b7c0f0e-… --ops 127.0.0.1:8411 --json",
+			"carillon why --user demo.localhost/dev.alice --notification 0b7c0f0e-… --data ./carillon-data",
 		},
 		setup: func(fs *flag.FlagSet) runner {
 			user := fs.String("user", "", "whose it is: `HOST/USER`, as demo.localhost/dev.alice")
 			id := fs.String("notification", "", "the `ID` that the send answered")
 			ops := opsFlag(fs)
+			var o config.Options
+			o.Flags(fs, "data")
 			return func(ctx context.Context, e *env, args []string) error {
 				if err := none(args); err != nil {
 					return err
@@ -35,7 +47,12 @@ func whyCommand() command {
 				if err != nil {
 					return usagef("--notification: %s", carillon.AsError(err).Message)
 				}
-				r, err := askWhy(ctx, *ops, u, nid)
+				var r *report
+				if slices.ContainsFunc(o.Set, func(s config.Setting) bool { return s.Flag == "data" }) {
+					r, err = e.readWhy(o, u, nid)
+				} else {
+					r, err = askWhy(ctx, *ops, u, nid)
+				}
 				if err != nil {
 					return err
 				}
@@ -53,6 +70,47 @@ func askWhy(ctx context.Context, ops string, u carillon.User, id carillon.ID) (*
 		return nil, err
 	}
 	return &r, nil
+}
+
+// readWhy looks into the data directory of a process that is not running.
+func (e *env) readWhy(o config.Options, u carillon.User, id carillon.ID) (_ *report, err error) {
+	cfg, err := e.load(o)
+	if err != nil {
+		return nil, err
+	}
+	master, err := loadMaster(cfg.Data)
+	if err != nil {
+		return nil, err
+	}
+	ids := carillon.IDKey(master.Derive(idsLabel))
+	where := cfg.Store
+	where.Dir = storeDir(cfg)
+	if _, err := os.Stat(where.Dir); err != nil {
+		return nil, fmt.Errorf("there is no store at %s: name the data directory of an all-in-one process with --data", where.Dir)
+	}
+	clock := &carillon.Clock{}
+	store, err := pebble.Open(where, clock, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	it, err := findItem(store, &ids, u, id)
+	if err != nil {
+		return nil, err
+	}
+	r := explain(u, id, it, clock.UnixMilli())
+	return &r, nil
+}
+
+// idsLabel derives the key of notification ids from the master key.
+const idsLabel = "ids"
+
+// storeDir is where the embedded store lies.
+func storeDir(cfg *config.Config) string {
+	if cfg.Store.Dir != "" {
+		return cfg.Store.Dir
+	}
+	return filepath.Join(cfg.Data, "store")
 }
 
 // items is what finding a notification needs of the store.
