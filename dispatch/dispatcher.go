@@ -182,3 +182,14 @@ func (d *Dispatcher) storeFault(what string, err error) {
 	d.metrics.storeFaults.Inc()
 	d.deps.Log.Error("the store failed and is asked again; nothing is lost, new work waits", "call", what, "error", err)
 }
+
+// Ready tells whether all partitions are consumed; the error says what is
+// missing.
+func (d *Dispatcher) Ready(partitions int) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n := len(d.keepers); n < partitions {
+		return fmt.Errorf("%d of %d partitions are consumed", n, partitions)
+	}
+	return nil
+}

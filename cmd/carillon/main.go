@@ -28,6 +28,8 @@ func process() int {
 // help`. A name of two words is a command below a command.
 func commands() []command {
 	return []command{
+		serveCommand(),
+		demoCommand(),
 		tokenCommand(),
 		whyCommand(),
 		configPrintCommand(),

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"carillon"
+	"carillon/config"
+	"carillon/internal/httpapi"
+	"carillon/provider/sandbox"
+)
+
+// registerOps puts on the ops listener what operators and scripts ask of a
+// running process.
+func (s *system) registerOps() {
+	s.ops.Handle("/why", s.why)
+	s.ops.Check("store", func(context.Context) error {
+		_, err := s.store.Progress(0)
+		return err
+	})
+	s.ops.Check("dispatcher", func(context.Context) error { return s.dispatcher.Ready(s.cfg.Journal.Partitions) })
+	if s.sandbox == nil {
+		return
+	}
+	s.ops.Handle("/sandbox/devices", s.devices)
+	s.ops.Handle("/sandbox/counts", func(context.Context, httpapi.OpsRequest) (any, error) { return s.sandbox.Counts(), nil })
+	s.ops.Handle("/sandbox/received", func(context.Context, httpapi.OpsRequest) (any, error) { return s.sandbox.Received(), nil })
+	s.ops.Handle("/sandbox/faults", s.faults)
+	if s.issuer != nil {
+		s.ops.Handle("/sandbox/clock", s.moveClock)
+	}
+}
+
+// why tells what became of a notification.
+func (s *system) why(_ context.Context, r httpapi.OpsRequest) (any, error) {
+	u, err := carillon.ParseUser(r.Query.Get("user"))
+	if err != nil {
+		return nil, err
+	}
+	id, err := carillon.ParseID(r.Query.Get("notification"))
+	if err != nil {
+		return nil, err
+	}
+	it, err := findItem(s.store, &s.ids, u, id)
+	if err != nil {
+		return nil, err
+	}
+	return explain(u, id, it, s.clock.UnixMilli()), nil
+}
+
+// devices answers GET /sandbox/devices, …/{percent-encoded address}/tray and
+// …/inbox.
+func (s *system) devices(_ context.Context, r httpapi.OpsRequest) (any, error) {
+	rest := strings.Trim(strings.TrimPrefix(r.Path, "/sandbox/devices"), "/")
+	if rest == "" {
+		return s.sandbox.Devices(), nil
+	}
+	encoded, what, _ := strings.Cut(rest, "/")
+	address, err := url.PathUnescape(encoded)
+	if err != nil {
+		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "address", "%q is not percent-encoded", encoded)
+	}
+	switch what {
+	case "tray":
+		return s.sandbox.Tray(address), nil
+	case "inbox":
+		return s.sandbox.Inbox(address), nil
+	}
+	return nil, carillon.Errorf(carillon.CodeNotFound, "", "ask for …/{address}/tray or …/{address}/inbox; percent-encode the address")
+}
+
+// faults lists (GET), adds (POST: a fault or an array of them) or clears
+// (DELETE) what the sandbox vendors shall do wrong.
+func (s *system) faults(_ context.Context, r httpapi.OpsRequest) (any, error) {
+	switch r.Method {
+	case http.MethodPost:
+		body := strings.TrimSpace(string(r.Body))
+		if !strings.HasPrefix(body, "[") {
+			body = "[" + body + "]"
+		}
+		var fs []sandbox.Fault
+		if err := json.Unmarshal([]byte(body), &fs); err != nil {
+			return nil, carillon.Errorf(carillon.CodeInvalidRequest, "", "a fault, or an array of them, is wanted: %v", err)
+		}
+		s.sandbox.Script(fs...)
+	case http.MethodDelete:
+		s.sandbox.Unscript()
+	case http.MethodGet:
+	default:
+		return nil, carillon.Errorf(carillon.CodeMethodNotAllowed, "", "GET, POST or DELETE")
+	}
+	return s.sandbox.Faults(), nil
+}
+
+// moveClock moves the one clock of everything that waits or expires.
+func (s *system) moveClock(_ context.Context, r httpapi.OpsRequest) (any, error) {
+	if r.Method != http.MethodPost {
+		return nil, carillon.Errorf(carillon.CodeMethodNotAllowed, "", `POST {"by":"+31d"}`)
+	}
+	var m clockMove
+	if err := json.Unmarshal(r.Body, &m); err != nil {
+		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "by", `want {"by":"+31d"}: %v`, err)
+	}
+	d, err := config.ParseDuration(m.By)
+	if err != nil {
+		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "by", "%v", err)
+	}
+	s.clock.Move(d)
+	return clockAnswer{Now: s.clock.Now()}, nil
+}

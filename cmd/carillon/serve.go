@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"carillon/config"
+)
+
+func serveCommand() command {
+	return command{
+		name:    "serve",
+		args:    "[--data DIR] [--listen ADDR] [--ops ADDR] [--ephemeral] [--config FILE]",
+		summary: "run the gateway",
+		about: "All in one process unless the configuration says otherwise: an embedded journal and store under the\n" +
+			"data directory, and sandbox vendors for apps without credentials. Port 0 takes a free one; what was\n" +
+			"taken is printed. Ctrl-C stops it in order: nothing that was accepted is lost.",
+		examples: []string{
+			"carillon serve",
+			"carillon serve --data /var/lib/carillon --config carillon.yaml",
+			"carillon serve --ephemeral --listen 127.0.0.1:0 --ops 127.0.0.1:0 --json",
+		},
+		setup: func(fs *flag.FlagSet) runner {
+			var o config.Options
+			o.Flags(fs)
+			verbose := fs.Bool("v", false, "log at debug")
+			return func(ctx context.Context, e *env, args []string) error {
+				if err := none(args); err != nil {
+					return err
+				}
+				cfg, err := e.load(o)
+				if err != nil {
+					return err
+				}
+				return e.serve(ctx, cfg, e.logger(*verbose), func(ctx context.Context, s *system) error {
+					if err := e.announce(s); err != nil {
+						return err
+					}
+					<-ctx.Done()
+					return nil
+				})
+			}
+		},
+	}
+}
+
+// logger writes to stderr, as JSON with --json.
+func (e *env) logger(verbose bool) *slog.Logger {
+	o := &slog.HandlerOptions{Level: slog.LevelInfo}
+	if verbose {
+		o.Level = slog.LevelDebug
+	}
+	if e.json {
+		return slog.New(slog.NewJSONHandler(e.stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(e.stderr, o))
+}
+
+// serve runs the system that cfg describes until ctx ends or while returns,
+// which starts when everything is started.
+func (e *env) serve(ctx context.Context, cfg *config.Config, log *slog.Logger, while func(context.Context, *system) error) error {
+	if cfg.Ephemeral {
+		dir, err := os.MkdirTemp("", "carillon-")
+		if err != nil {
+			return fmt.Errorf("a temporary directory: %w", err)
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		cfg.Data = dir
+	}
+	s, err := openSystem(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	err = runStages(ctx, s.stages, func() {
+		go func() {
+			ended <- while(ctx, s)
+			stop()
+		}()
+	})
+	stop()
+	if failed := <-ended; failed != nil {
+		return failed
+	}
+	return err
+}
+
+// announcement is what `serve --json` prints when it is ready.
+type announcement struct {
+	URL  string `json:"url"`
+	Ops  string `json:"ops"`
+	Data string `json:"data"`
+}
+
+func (e *env) announce(s *system) error {
+	a := announcement{URL: s.doors.URL(), Ops: "http://" + s.ops.Addr(), Data: s.cfg.Data}
+	if e.json {
+		return e.answer(a, nil)
+	}
+	return e.answer(a, func(w io.Writer) {
+		fmt.Fprintf(w, "data   %s\nops    %s\nready  %s\n", a.Data, a.Ops, a.URL)
+	})
+}

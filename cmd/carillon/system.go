@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"carillon"
+	"carillon/config"
+	"carillon/dispatch"
+	"carillon/feed"
+	"carillon/gateway"
+	"carillon/internal/auth"
+	"carillon/internal/httpapi"
+	"carillon/journal"
+	"carillon/journal/embedded"
+	"carillon/provider"
+	"carillon/provider/sandbox"
+	"carillon/store/pebble"
+)
+
+const (
+	openTimeout = 30 * time.Second
+)
+
+// system is the gateway with everything it consists of, wired. The order of
+// its stages is the walk of a notification backwards: what is started last, the
+// doors, is stopped first.
+type system struct {
+	cfg    *config.Config
+	log    *slog.Logger
+	clock  *carillon.Clock
+	master *auth.Master
+	apps   *carillon.Apps
+	ids    carillon.IDKey
+
+	broker     *embedded.Broker // nil with a Kafka of its own
+	sandbox    *sandbox.Server  // nil with real vendors only
+	store      *pebble.Store
+	writer     *journal.Writer
+	group      *journal.Group
+	dispatcher *dispatch.Dispatcher
+	applied    *httpapi.Applied
+	verifier   *auth.Verifier
+	issuer     *auth.DevIssuer // nil where it may not exist
+	doors      *httpapi.Server
+	ops        *httpapi.Ops
+
+	stages []stage
+}
+
+// openSystem opens everything and wires it; nothing runs yet. On an error all
+// that was opened is closed again.
+func openSystem(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *system, err error) {
+	s := &system{cfg: cfg, log: log, clock: &carillon.Clock{}}
+	defer func() {
+		if err != nil {
+			for i := len(s.stages) - 1; i >= 0; i-- {
+				if c := s.stages[i].close; c != nil {
+					err = errors.Join(err, c())
+				}
+			}
+		}
+	}()
+	for _, step := range []func(context.Context) error{
+		s.openData, s.openJournal, s.openStore, s.openVendors, s.openDispatch, s.openDoors,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// openData makes the data directory and reads or makes the master key.
+func (s *system) openData(context.Context) error {
+	dir := s.cfg.Data
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return dataFault(dir, err)
+	}
+	probe, err := os.CreateTemp(dir, ".writable-")
+	if err != nil {
+		return dataFault(dir, err)
+	}
+	_ = probe.Close()
+	_ = os.Remove(probe.Name())
+	if s.master, err = auth.LoadMaster(filepath.Join(dir, masterFile), true); err != nil {
+		return err
+	}
+	s.ids = s.master.Derive("ids")
+	return nil
+}
+
+// dataFault says what to do about a data directory that cannot be used.
+func dataFault(dir string, err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	return fmt.Errorf("the data directory %s cannot be written (%w): make it writable for this user, or name another with --data DIR", dir, err)
+}
+
+// openJournal starts the embedded broker unless a Kafka is configured, and
+// makes sure that the topic is there.
+func (s *system) openJournal(ctx context.Context) error {
+	cfg := s.cfg.Journal
+	if len(cfg.Brokers) == 0 {
+		b := s.cfg.Embedded
+		if b.Dir == "" {
+			b.Dir = filepath.Join(s.cfg.Data, "journal")
+		}
+		broker, err := embedded.Open(b, s.log)
+		if err != nil {
+			return err
+		}
+		s.broker = broker
+		s.stages = append(s.stages, stage{name: "embedded broker", close: broker.Close})
+		cfg = cfg.Embedded(broker.Addr())
+	}
+	ctx, done := context.WithTimeout(ctx, openTimeout)
+	defer done()
+	if err := journal.Ensure(ctx, cfg); err != nil {
+		return err
+	}
+	s.cfg.Journal = cfg
+	s.writer = journal.NewWriter(cfg, s.clock, s.log)
+	s.group = journal.NewGroup(cfg, s.log)
+	return nil
+}
+
+// openStore opens the embedded store.
+func (s *system) openStore(context.Context) error {
+	cfg := s.cfg.Store
+	if cfg.Dir == "" {
+		cfg.Dir = filepath.Join(s.cfg.Data, "store")
+	}
+	store, err := pebble.Open(cfg, s.clock, s.log)
+	if err != nil {
+		return err
+	}
+	s.store = store
+	s.stages = append(s.stages, stage{name: "store", run: store.Run, close: store.Close})
+	return nil
+}
+
+// openVendors onboards the apps, with the sandbox's credentials where none is
+// real, and starts the sandbox for them.
+func (s *system) openVendors(context.Context) error {
+	apps := s.cfg.Onboarded()
+	if len(apps) == 0 {
+		apps = []carillon.App{sampleApp()}
+	}
+	if !realCredential(apps) && !s.cfg.Sandbox.Off {
+		box, err := s.openSandbox()
+		if err != nil {
+			return err
+		}
+		for i := range apps {
+			lendCredentials(&apps[i], box.Credentials())
+		}
+		reach(&s.cfg.Provider, box)
+	}
+	var err error
+	s.apps, err = carillon.NewApps(apps)
+	return err
+}
+
+func (s *system) openSandbox() (*sandbox.Server, error) {
+	mode := sandbox.Strict
+	if s.cfg.Sandbox.Fast {
+		mode = sandbox.Fast
+	}
+	box, err := sandbox.New(sandbox.Config{
+		Dir: filepath.Join(s.cfg.Data, "sandbox"), Mode: mode, Now: s.clock.Now, Logger: s.log.With("room", "sandbox"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.sandbox = box
+	s.stages = append(s.stages, stage{name: "sandbox", run: box.Run})
+	return box, nil
+}
+
+// openDispatch wires the dispatcher and the writer, which outlives the doors
+// and ends before the dispatcher does.
+func (s *system) openDispatch(context.Context) error {
+	var err error
+	s.dispatcher, err = dispatch.New(s.cfg.Dispatch, dispatch.Deps{
+		Store:   s.store,
+		Vendors: provider.New(s.cfg.Provider, s.appSet, s.clock, s.log),
+		IDs:     &s.ids, Clock: s.clock, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.stages = append(s.stages,
+		stage{name: "dispatcher", run: func(ctx context.Context) error { return s.dispatcher.Run(ctx, s.group) }},
+		stage{name: "writer", run: s.writer.Run},
+	)
+	return nil
+}
+
+func (s *system) appSet() *carillon.Apps { return s.apps }
+
+// openDoors wires the doors and opens their ports, so that a port that is taken
+// shows before anything runs.
+func (s *system) openDoors(context.Context) error {
+	if err := s.openVerifier(); err != nil {
+		return err
+	}
+	s.applied = httpapi.NewApplied(s.store.Progress, s.clock)
+	subscriptions := auth.NewSubscriptions(s.master)
+	s.doors = httpapi.New(s.cfg.HTTP, s.log, s.clock)
+	gateway.New(s.cfg.Gateway, gateway.Deps{
+		Apps: s.appSet, Journal: s.writer, Store: s.store, Auth: s.verifier, Subscriptions: subscriptions,
+		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Clock: s.clock, Log: s.log,
+	}).Register(s.doors.Router())
+	feed.New(feed.Deps{
+		Apps: s.appSet, Store: s.store, Directory: s.store, Tokens: s.verifier, Subscriptions: subscriptions,
+		IDs: &s.ids, Applied: s.applied, Clock: s.clock, Log: s.log,
+	}).Register(s.doors.Router())
+	s.ops = httpapi.NewOps(s.cfg.Ops, s.log, s.clock)
+	s.registerOps()
+	for _, listen := range []func() error{s.ops.Listen, s.doors.Listen} {
+		if err := listen(); err != nil {
+			return err
+		}
+	}
+	s.stages = append(s.stages,
+		stage{name: "ops listener", run: s.ops.Run},
+		stage{name: "token cache", run: s.verifier.Run},
+		stage{name: "position waiters", run: s.applied.Run},
+		stage{name: "doors", run: s.doors.Run},
+	)
+	return nil
+}
+
+// openVerifier gathers the sources of keys: the issuers of the configuration
+// and, where it may exist, the development issuer.
+func (s *system) openVerifier() error {
+	var sources []auth.KeySource
+	for _, i := range s.cfg.Issuers {
+		src, err := auth.NewJWKSFile(i.Issuer, i.JWKSFile)
+		if err != nil {
+			return err
+		}
+		sources = append(sources, src)
+	}
+	if !s.cfg.NoDevIssuer {
+		listen := s.cfg.HTTP.WithDefaults().Listen
+		if err := auth.DevAllowed(httpapi.IsLoopback(listen), realCredential(s.cfg.Onboarded())); err != nil {
+			return err
+		}
+		var err error
+		if s.issuer, err = auth.NewDevIssuer(s.master, s.clock); err != nil {
+			return err
+		}
+		sources = append(sources, s.issuer)
+	}
+	var err error
+	s.verifier, err = auth.NewVerifier(s.cfg.Auth, s.clock, sources...)
+	return err
+}
