@@ -168,9 +168,23 @@ func lookup(environ []string) func(string) string {
 // effective is c with the defaults that rooms tell filled in.
 func (c *Config) effective() *Config {
 	e := *c
-	e.HTTP, e.Gateway = e.HTTP.WithDefaults(), e.Gateway.WithDefaults()
 	e.Ops.Listen = cmp.Or(e.Ops.Listen, httpapi.DefaultOpsListen)
+	fillDefaults(reflect.ValueOf(&e).Elem())
 	return &e
+}
+
+// fillDefaults asks every section below v that has a method WithDefaults, which
+// gives it with its zero values replaced.
+func fillDefaults(v reflect.Value) {
+	m := v.MethodByName("WithDefaults")
+	if m.IsValid() && m.Type().NumIn() == 0 && m.Type().NumOut() == 1 && m.Type().Out(0) == v.Type() {
+		v.Set(m.Call(nil)[0])
+	}
+	for _, k := range keys(v.Type()) {
+		if member := v.FieldByIndex(k.index); isSection(member.Type()) {
+			fillDefaults(member)
+		}
+	}
 }
 
 // Onboarded is the set of apps, with their secrets read.

@@ -60,7 +60,7 @@ func (p *printer) section(v reflect.Value, path string, depth int) {
 			p.out.WriteString("# " + k.name + ": not set\n")
 			continue
 		}
-		p.out.WriteString(quote(k.name))
+		p.out.WriteString(k.name)
 		p.out.WriteByte(':')
 		p.value(member, join(path, k.name), depth)
 	}
