@@ -2,9 +2,9 @@ package apns
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/valyala/fastjson"
 
 	"carillon"
@@ -148,13 +148,16 @@ func appendData(dst []byte, p *carillon.Push, o options) []byte {
 // pushID is the apns-id: the same for every attempt of a delivery, on every
 // instance, so that traces of one can be told from another's.
 func pushID(p *carillon.Push, k carillon.Kind) carillon.ID {
-	var b [16 + 8 + 1 + 128]byte // an installation id has at most 128 bytes
+	var b [16 + 8 + 1 + 128 + 8]byte // an installation id has at most 128 bytes
 	copy(b[:], p.ID[:])
 	binary.BigEndian.PutUint64(b[16:], uint64(p.Seq))
 	b[24] = byte(k)
-	n := 25 + copy(b[25:], p.Endpoint.ID)
-	sum := sha256.Sum256(b[:n])
-	id := carillon.ID(sum[:16])
+	n := 25 + copy(b[25:25+128], p.Endpoint.ID)
+	var id carillon.ID
+	first := xxhash.Sum64(b[:n])
+	binary.BigEndian.PutUint64(id[:], first)
+	binary.BigEndian.PutUint64(b[n:], first)
+	binary.BigEndian.PutUint64(id[8:], xxhash.Sum64(b[:n+8]))
 	id[6] = id[6]&0x0f | 0x80 // version 8, RFC 9562 §5.8
 	id[8] = id[8]&0x3f | 0x80
 	return id

@@ -28,3 +28,9 @@ func Assertion(file []byte, now time.Time) (string, error) {
 	}
 	return a.assertion(now)
 }
+
+// AppendBody is the body of a push, in a buffer used before.
+func AppendBody(buf []byte, p *carillon.Push, parser *fastjson.Parser, now time.Time) []byte {
+	buf, _ = appendBody(buf, p, parser, now.UnixMilli())
+	return buf
+}

@@ -23,3 +23,20 @@ func Judge(r *h2.Result, now time.Time) carillon.Outcome { return judge(r, now) 
 
 // SplitChannel takes a channel URI apart.
 func SplitChannel(address string) (host, path string, ok bool) { return splitChannel(address) }
+
+// Encoder encodes into the same buffer again and again, as Send does.
+type Encoder struct {
+	sh     shot
+	parser fastjson.Parser
+}
+
+// NewEncoder makes an Encoder for pushes sent at now.
+func NewEncoder(now time.Time) *Encoder {
+	return &Encoder{sh: shot{token: &wire.Token{Header: "Bearer x"}, queued: now.UnixMilli()}}
+}
+
+// Encode encodes one push.
+func (e *Encoder) Encode(p *carillon.Push) {
+	_, path, _ := splitChannel(p.Endpoint.Address)
+	e.sh.encode(p, path, &e.parser)
+}

@@ -29,7 +29,7 @@ type pool struct {
 	reqs    []h2.Request // scratch of the one that pumps
 	pumping bool
 	closed  bool
-	reached bool // answered a handshake at least once
+	reached bool   // answered a handshake at least once
 	old     *http1 // not nil: HTTP/1.1
 }
 
