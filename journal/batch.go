@@ -5,6 +5,7 @@ import (
 	"hash/crc32"
 	"time"
 
+	"github.com/segmentio/kafka-go"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -129,5 +130,19 @@ type session struct {
 	seq   int32 // of the next record
 }
 
-// advance moves on by n acknowledged records. Sequences wrap to 0 after 2³¹-1.
-func (s *session) advance(n int) { s.seq = int32((int64(s.seq) + int64(n)) & 0x7fffffff) } //nolint:gosec // 31 bits
+// seqEnough is where a session starts a new epoch by itself, long before
+// sequences would wrap round: brokers differ there (Kafka wraps at 2³¹, kfake at
+// 2³¹-1).
+const seqEnough = 1 << 30
+
+// advance moves on by n acknowledged records.
+func (s *session) advance(n int) {
+	s.seq += int32(n) //nolint:gosec // at most maxBatchRecords
+	if s.seq >= seqEnough {
+		s.renew(kafka.OutOfOrderSequenceNumber)
+	}
+}
+
+// castagnoli is the polynomial of record batches; making its table is free
+// after the first time.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"log/slog"
 	"slices"
 	"sync"
@@ -67,15 +66,20 @@ func (g *Group) Run(ctx context.Context, consume func(ctx context.Context, c *Cl
 	defer g.await()
 	defer group.Close() //nolint:errcheck // returns nil always; it leaves the group
 
+	var said string
 	for {
 		generation, err := group.Next(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			g.log.Warn("journal: cannot join the group yet", "group", g.cfg.Group, "error", err)
+			if said != err.Error() { // five a second while no broker is there
+				said = err.Error()
+				g.log.Warn("journal: cannot join the group yet", "group", g.cfg.Group, "error", err)
+			}
 			continue
 		}
+		said = ""
 		if err := g.serve(ctx, client, generation, consume); err != nil {
 			return err
 		}
@@ -195,7 +199,7 @@ func (g *Group) claims(ctx context.Context, client *kafka.Client, generation *ka
 			return nil, err
 		}
 	}
-	table := crc32.MakeTable(crc32.Castagnoli)
+	table := castagnoli()
 	claims := make([]*Claim, len(assigned))
 	for i, a := range assigned {
 		claims[i] = &Claim{

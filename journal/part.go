@@ -9,22 +9,17 @@ type part struct {
 
 	mu     sync.Mutex
 	queue  []*batch
-	free   []*batch
 	closed bool
 }
 
-// keepFree is how many used batches a partition keeps for reuse.
-const keepFree = 3
-
-// open is the batch that a record of so many bytes joins. Callers hold mu.
-func (p *part) open(bytes, most int) *batch {
+// open is the batch that a record of so many bytes joins; spare has used ones.
+// Callers hold mu.
+func (p *part) open(spare *sync.Pool, bytes, most int) *batch {
 	if n := len(p.queue); n > 0 && p.queue[n-1].room(bytes, most) {
 		return p.queue[n-1]
 	}
-	var b *batch
-	if n := len(p.free); n > 0 {
-		b, p.free = p.free[n-1], p.free[:n-1]
-	} else {
+	b, _ := spare.Get().(*batch)
+	if b == nil {
 		b = new(batch)
 	}
 	b.reset()
@@ -46,15 +41,6 @@ func (p *part) take() (b *batch, done bool) {
 	p.queue[len(p.queue)-1] = nil
 	p.queue = p.queue[:len(p.queue)-1]
 	return b, false
-}
-
-// recycle takes back a batch that nobody reads any more.
-func (p *part) recycle(b *batch) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.free) < keepFree {
-		p.free = append(p.free, b)
-	}
 }
 
 func (p *part) close() {

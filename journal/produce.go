@@ -30,7 +30,7 @@ func (w *Writer) work(ctx context.Context, p int32) {
 		w.send(ctx, p, &s, b)
 		w.room.Release(int64(b.bytes))
 		if !b.leaked {
-			part.recycle(b)
+			w.batches.Put(b)
 		}
 	}
 }
@@ -43,7 +43,7 @@ func (w *Writer) send(ctx context.Context, p int32, s *session, b *batch) {
 	var last error
 	at, maybe := w.clock.UnixMilli(), false
 	for try := 0; ; try++ {
-		if try > 0 && pause(ctx, backoff(try-1)) != nil || ctx.Err() != nil {
+		if try > 1 && pause(ctx, backoff(try-2)) != nil || ctx.Err() != nil { // once more at once: a connection may have idled away
 			w.timeUp(p, s, b, maybe, last)
 			return
 		}
@@ -75,6 +75,10 @@ func (w *Writer) send(ctx context.Context, p int32, s *session, b *batch) {
 				return
 			}
 			last = err // nothing of this batch was appended under the old session
+		case broken:
+			s.renew(kafka.OutOfOrderSequenceNumber)
+			w.refuse(p, b, unknown("the broker met a fault of its own, such as a full disk", err))
+			return
 		case refused:
 			if maybe {
 				s.renew(kafka.OutOfOrderSequenceNumber)
@@ -186,6 +190,7 @@ const (
 	took    answer = iota // appended, offsets known
 	again                 // the same bytes again
 	lost                  // the broker does not follow this producer's sequence
+	broken                // the broker does not know itself what became of it
 	refused               // never
 )
 
@@ -201,6 +206,11 @@ func judge(err error) answer {
 	case kafka.OutOfOrderSequenceNumber, kafka.UnknownProducerId, kafka.InvalidProducerEpoch,
 		kafka.InvalidProducerIDMapping, kafka.ProducerFenced, kafka.DuplicateSequenceNumber:
 		return lost
+	case kafka.Unknown:
+		// The embedded broker answers this when it cannot write, but counts the
+		// sequence as taken: the same bytes again would be acknowledged as a
+		// repeat of what is not there.
+		return broken
 	case kafka.MessageSizeTooLarge, kafka.RecordListTooLarge, kafka.InvalidRecord, kafka.InvalidTimestamp,
 		kafka.TopicAuthorizationFailed, kafka.ClusterAuthorizationFailed, kafka.InvalidTopic,
 		kafka.InvalidRequiredAcks, kafka.UnsupportedForMessageFormat, kafka.UnsupportedVersion, kafka.PolicyViolation:

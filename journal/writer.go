@@ -48,7 +48,8 @@ type Writer struct {
 	transport *kafka.Transport
 	room      *semaphore.Weighted // bytes
 	parts     []part
-	waiters   sync.Pool
+	waiters   sync.Pool // *waiter
+	batches   sync.Pool // *batch
 }
 
 // NewWriter makes a writer; it connects when Run runs. Records are stamped by
@@ -60,9 +61,9 @@ func NewWriter(cfg Config, clock *carillon.Clock, log *slog.Logger) *Writer {
 		topic: cfg.TopicName(),
 		clock: clock,
 		log:   log,
-		table: crc32.MakeTable(crc32.Castagnoli),
+		table: castagnoli(),
 		room:  semaphore.NewWeighted(int64(cfg.MaxBufferedBytes)),
-		parts: make([]part, cfg.Partitions),
+		parts: make([]part, max(cfg.Partitions, 1)),
 	}
 	w.transport = newTransport(&w.cfg, w.topic)
 	w.client = newClient(&w.cfg, w.transport)
@@ -189,7 +190,7 @@ func (w *Writer) put(wt *waiter, entries []Entry, p, head int32) {
 		case part.closed:
 			e.Err = stopping()
 		default:
-			part.open(n, w.cfg.MaxBatchBytes).add(wt, i, e.Key, e.Value)
+			part.open(&w.batches, n, w.cfg.MaxBatchBytes).add(wt, i, e.Key, e.Value)
 			continue
 		}
 		refused++

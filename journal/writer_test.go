@@ -28,7 +28,7 @@ func wantUnavailable(t *testing.T, err error, says string) {
 func TestRetriesNeverDouble(t *testing.T) {
 	broker := openBroker(t, embedded.Config{Dir: t.TempDir()})
 	cfg := ensure(t, broker.Addr(), journal.Config{})
-	f := &faulty{next: func() fault { return fault(rand.IntN(3)) }}
+	f := &faulty{next: func() fault { return max(none, fault(rand.IntN(8)-5)) }}
 	cfg.Dial = f.dial
 	w, stop := startWriter(t, cfg)
 

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,15 +31,47 @@ func (b *Broker) TrimTo(ctx context.Context, topic string, partition int32, offs
 	req.TimeoutMillis = int32((10 * time.Second).Milliseconds())
 
 	res, err := req.RequestWith(ctx, client)
+	if err == nil {
+		err = faultOf(res)
+	}
+	if errors.Is(err, kerr.OffsetOutOfRange) {
+		if start, e := startOf(ctx, client, topic, partition); e == nil && offset < start {
+			return nil
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("embedded broker: trim %s/%d to %d: %w", topic, partition, offset, err)
 	}
+	return nil
+}
+
+func faultOf(res *kmsg.DeleteRecordsResponse) error {
 	for _, t := range res.Topics {
 		for _, p := range t.Partitions {
 			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return fmt.Errorf("embedded broker: trim %s/%d to %d: %w", topic, p.Partition, offset, err)
+				return err
 			}
 		}
 	}
 	return nil
+}
+
+// startOf is a partition's first offset.
+func startOf(ctx context.Context, client *kgo.Client, topic string, partition int32) (int64, error) {
+	p := kmsg.NewListOffsetsRequestTopicPartition()
+	p.Partition, p.Timestamp = partition, -2 // earliest
+	t := kmsg.NewListOffsetsRequestTopic()
+	t.Topic, t.Partitions = topic, append(t.Partitions, p)
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.Topics = append(req.Topics, t)
+	res, err := req.RequestWith(ctx, client)
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range res.Topics {
+		for _, p := range t.Partitions {
+			return p.Offset, kerr.ErrorForCode(p.ErrorCode)
+		}
+	}
+	return 0, kerr.UnknownTopicOrPartition
 }
