@@ -99,7 +99,7 @@ func first(t *testing.T, c *kgo.Client, n int) int64 {
 }
 
 func TestReopenKeepsAll(t *testing.T) {
-	cfg := embedded.Config{Dir: filepath.Join(t.TempDir(), "made", "on", "demand"), SegmentBytes: 16 << 10}
+	cfg := embedded.Config{Dir: filepath.Join(t.TempDir(), "made", "on", "demand"), SegmentBytes: 4 << 10}
 	b := open(t, cfg)
 	c := connect(t, b)
 	createTopic(t, c)
@@ -127,7 +127,7 @@ func TestReopenKeepsAll(t *testing.T) {
 
 func TestTrimFreesSegments(t *testing.T) {
 	dir := t.TempDir()
-	cfg := embedded.Config{Dir: dir, SegmentBytes: 16 << 10}
+	cfg := embedded.Config{Dir: dir, SegmentBytes: 4 << 10}
 	b := open(t, cfg)
 	c := connect(t, b)
 	createTopic(t, c)
