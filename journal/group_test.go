@@ -126,6 +126,7 @@ func TestMembersShareWithoutLossOrRepeat(t *testing.T) {
 }
 
 func TestCommitIsResumedFrom(t *testing.T) {
+	needsEmbedded(t)
 	dir := t.TempDir()
 	broker, err := embedded.Open(embedded.Config{Dir: dir}, testLog(t))
 	if err != nil {
@@ -204,6 +205,7 @@ func TestFetchEndsWithItsContext(t *testing.T) {
 }
 
 func TestOutOfRangeIsSaid(t *testing.T) {
+	needsEmbedded(t)
 	broker := openBroker(t, embedded.Config{Dir: t.TempDir()})
 	cfg := ensure(t, broker.Addr(), journal.Config{Partitions: 1})
 	w, _ := startWriter(t, cfg)

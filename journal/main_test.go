@@ -2,7 +2,10 @@ package journal_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,9 +45,25 @@ func openBroker(t testing.TB, cfg embedded.Config) *embedded.Broker {
 	return broker
 }
 
+// realKafka names a variable with the address of a Kafka whose
+// group.min.session.timeout.ms is 500 or less: the tests that do not need the
+// embedded broker itself then run against it.
+const realKafka = "CARILLON_TEST_KAFKA"
+
+func needsEmbedded(t testing.TB) {
+	if os.Getenv(realKafka) != "" {
+		t.Skip("is about the embedded broker")
+	}
+}
+
 // ensure gives a config for a broker's address with the topic in place.
 func ensure(t testing.TB, addr string, cfg journal.Config) journal.Config {
 	t.Helper()
+	if real := os.Getenv(realKafka); real != "" {
+		addr = real
+		cfg.Topic = fmt.Sprintf("test.%s.%d", strings.ReplaceAll(t.Name(), "/", "-"), time.Now().UnixNano())
+		cfg.Group = cfg.Topic
+	}
 	cfg = cfg.Embedded(addr)
 	if cfg.SessionTimeout == 0 {
 		cfg.SessionTimeout = 2 * time.Second
@@ -90,7 +109,7 @@ func read(t testing.TB, cfg journal.Config, n int) map[int32][]journal.Fetched {
 		rs []journal.Fetched
 	})
 	ctx, cancel := context.WithCancel(testContext(t))
-	cfg.Group = "read." + t.Name()
+	cfg.Group = cfg.Topic + ".read." + t.Name()
 	g := journal.NewGroup(cfg, testLog(t))
 	done := make(chan error, 1)
 	go func() {

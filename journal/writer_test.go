@@ -221,6 +221,7 @@ func TestNoBrokerIsUnavailable(t *testing.T) {
 }
 
 func TestWriterOutlivesTheBroker(t *testing.T) {
+	needsEmbedded(t)
 	dir := t.TempDir()
 	broker, err := embedded.Open(embedded.Config{Dir: dir}, testLog(t))
 	if err != nil {
