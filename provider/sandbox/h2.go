@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,12 +104,29 @@ func (c *h2conn) serve() {
 	case c.stopped.Load():
 		c.out = appendGoAway(c.out, c.lastID, http2.ErrCodeNo, "")
 	}
-	_ = c.flush()
+	wrote := c.flush()
+	linger := wrote == nil && !c.answers.cut && (f != connError{} || c.answers.goneAway)
 	c.mu.Unlock()
+	if linger {
+		c.linger()
+	}
 	_ = c.nc.Close()
 	c.late.wg.Wait()
 	if !errors.Is(err, io.EOF) && !c.stopped.Load() {
 		c.s.log.Debug("sandbox: connection ended", "vendor", c.d.vendor, "error", err)
+	}
+}
+
+// linger lets the client read the GOAWAY: closing while its bytes are unread would
+// reset the connection and take the GOAWAY with it.
+func (c *h2conn) linger() {
+	_ = c.nc.CloseWrite()
+	if tcp, ok := c.raw.Conn.(*net.TCPConn); ok {
+		_ = tcp.CloseWrite()
+	}
+	_ = c.nc.SetReadDeadline(realNow().Add(time.Second))
+	if !c.stopped.Load() {
+		_, _ = io.Copy(io.Discard, c.raw)
 	}
 }
 

@@ -83,7 +83,7 @@ func (c *h2conn) answerLate() {
 	for {
 		wait, ok := c.answerDue()
 		if !ok {
-			_ = c.nc.Close()
+			_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // the reader ends the connection
 			return
 		}
 		timer.Reset(wait)
