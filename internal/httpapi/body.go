@@ -28,7 +28,7 @@ func (r *Request) Body(limit int) ([]byte, error) {
 		return raw, nil
 	case bytes.EqualFold(enc, []byte("gzip")):
 		z := r.srv.inflaters.gzip()
-		defer r.srv.inflaters.putGzip(z)
+		defer r.srv.inflaters.pool.Put(z)
 		if err := z.Reset(bytes.NewReader(raw)); err != nil {
 			return nil, badEncoding("gzip", err)
 		}
@@ -84,9 +84,4 @@ func (p *inflaters) gzip() *gzip.Reader {
 		return z
 	}
 	return new(gzip.Reader)
-}
-
-func (p *inflaters) putGzip(z *gzip.Reader) {
-	_ = z.Close()
-	p.pool.Put(z)
 }

@@ -92,3 +92,28 @@ func TestRouterRefusesMistakes(t *testing.T) {
 		}()
 	}
 }
+
+func TestMatchAllocatesNothing(t *testing.T) {
+	rt := httpapi.NewRouter()
+	rt.Handle("POST", "/beta/users/{id}/notifications", say)
+	rt.Handle("POST", "/beta/me/notifications", say)
+	method, path := []byte("POST"), []byte("/v1.0/users/dev.alice/notifications/")
+	if n := testing.AllocsPerRun(100, func() {
+		if !rt.Match(method, path) {
+			t.Fatal("no match")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkMatch(b *testing.B) {
+	rt := httpapi.NewRouter()
+	rt.Handle("POST", "/beta/users/{id}/notifications", say)
+	rt.Handle("POST", "/beta/me/notifications", say)
+	method, path := []byte("POST"), []byte("/beta/users/dev.alice/notifications")
+	b.ReportAllocs()
+	for b.Loop() {
+		rt.Match(method, path)
+	}
+}
