@@ -61,7 +61,7 @@ func ensure(t testing.TB, addr string, cfg journal.Config) journal.Config {
 	t.Helper()
 	if real := os.Getenv(realKafka); real != "" {
 		addr = real
-		cfg.Topic = fmt.Sprintf("test.%s.%d", strings.ReplaceAll(t.Name(), "/", "-"), time.Now().UnixNano())
+		cfg.Topic = fmt.Sprintf("test.%s.%d", strings.NewReplacer("/", "-", "=", "-").Replace(t.Name()), time.Now().UnixNano())
 		cfg.Group = cfg.Topic
 	}
 	cfg = cfg.Embedded(addr)
