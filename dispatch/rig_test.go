@@ -242,7 +242,9 @@ func (v *vendor) replies(f func(p carillon.Push) carillon.Outcome) {
 	v.reply = f
 }
 
-func accept(carillon.Push) carillon.Outcome { return carillon.Outcome{Class: carillon.Accepted, Status: 200} }
+func accept(carillon.Push) carillon.Outcome {
+	return carillon.Outcome{Class: carillon.Accepted, Status: 200}
+}
 
 // rig is a dispatcher in a synctest bubble, fed by hand.
 type rig struct {
@@ -296,11 +298,18 @@ func newRig(t *testing.T, cfg Config, store *memory) *rig {
 // feed plays records of users as one fetched batch and waits until nothing
 // moves any more; the first one's seq is returned.
 func (r *rig) feed(recs ...fed) carillon.Seq {
+	for i := range recs {
+		recs[i].rec.At = r.clock.UnixMilli()
+	}
+	return r.feedAt(r.clock.UnixMilli(), recs...)
+}
+
+// feedAt plays records that bear their time already.
+func (r *rig) feedAt(at int64, recs ...fed) carillon.Seq {
 	first := r.next
 	b := journal.Batch{}
 	for _, f := range recs {
-		f.rec.At = r.clock.UnixMilli()
-		b.Records = append(b.Records, journal.Fetched{Seq: r.next, Key: f.user.AppendKey(nil), Value: f.rec.Append(nil), Time: f.rec.At})
+		b.Records = append(b.Records, journal.Fetched{Seq: r.next, Key: f.user.AppendKey(nil), Value: f.rec.Append(nil), Time: at})
 		r.next++
 	}
 	b.Next = r.next

@@ -1,0 +1,204 @@
+package dispatch
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"carillon"
+)
+
+// world is what a random script did, and what must follow from it.
+type world struct {
+	rt      *rapid.T
+	t       *testing.T
+	r       *rig
+	store   *memory
+	records []fed
+	users   []carillon.User
+	alive   map[carillon.User]map[string]bool // the model of the directory
+	crashed bool
+	rid     byte
+}
+
+func (w *world) user() carillon.User { return rapid.SampledFrom(w.users).Draw(w.rt, "user") }
+
+func (w *world) feed(f fed) {
+	w.records = append(w.records, f)
+	w.r.feed(f)
+}
+
+// step does one random thing.
+func (w *world) step() {
+	r := w.r
+	switch rapid.SampledFrom([]string{"send", "send", "keyed", "repeat", "join", "leave", "answer", "answer", "fail", "wait", "crash"}).Draw(w.rt, "step") {
+	case "send":
+		w.feed(r.sends(w.user(), fmt.Sprint(len(w.records))))
+	case "keyed":
+		w.rid++
+		w.feed(r.keyed(w.user(), fmt.Sprint(len(w.records)), rapid.SampledFrom([]string{"k", "l"}).Draw(w.rt, "key"), w.rid))
+	case "repeat":
+		if i := slices.IndexFunc(w.records, func(f fed) bool { return f.rec.HasRID }); i >= 0 {
+			w.feed(w.records[i])
+		}
+	case "join":
+		u, id := w.user(), rapid.SampledFrom([]string{"i", "j"}).Draw(w.rt, "endpoint")
+		w.alive[u][id] = true
+		w.feed(r.joins(u, id, carillon.IOS))
+	case "leave":
+		u, id := w.user(), rapid.SampledFrom([]string{"i", "j"}).Draw(w.rt, "endpoint")
+		delete(w.alive[u], id)
+		w.feed(leaves(u, id))
+	case "answer":
+		w.answer(carillon.Outcome{Class: carillon.Accepted})
+	case "fail":
+		w.answer(carillon.Outcome{Class: rapid.SampledFrom([]carillon.Class{carillon.Transient, carillon.Unknown, carillon.ThrottledEndpoint}).Draw(w.rt, "class")})
+	case "wait":
+		time.Sleep(time.Duration(rapid.IntRange(1, 2000).Draw(w.rt, "ms")) * time.Millisecond)
+		synctest.Wait()
+	case "crash":
+		w.restart()
+	}
+	w.check()
+}
+
+func (w *world) answer(o carillon.Outcome) {
+	if ids := w.r.v.waiting(); len(ids) > 0 {
+		w.r.v.answer(w.t, rapid.SampledFrom(ids).Draw(w.rt, "which"), o)
+	}
+}
+
+// restart loses all memory: a new dispatcher reads again from what the store
+// says is settled.
+func (w *world) restart() {
+	w.crashed = true
+	p, _ := w.r.k.advance()
+	w.r.stop()
+	next := w.r.next
+	w.r = newRig(w.t, w.r.d.cfg, w.store)
+	w.r.k.replayEnd = next
+	w.r.next = p.Settled
+	w.r.k.from, w.r.k.applied, w.r.k.settled = p.Settled, p.Settled, p.Settled
+	w.r.refeed(w.records[p.Settled.Offset():])
+}
+
+// refeed plays records as they stand in the journal.
+func (r *rig) refeed(recs []fed) {
+	for _, f := range recs {
+		at := f.rec.At
+		r.feedAt(at, f)
+	}
+}
+
+// check holds what must be true at any moment.
+func (w *world) check() {
+	p, _ := w.r.k.advance()
+	if p.Settled > p.Applied {
+		w.rt.Fatalf("settled %s is ahead of applied %s", p.Settled, p.Applied)
+	}
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	for u, items := range w.store.items {
+		for _, it := range items {
+			for _, d := range it.Deliveries {
+				if it.Content < p.Settled && !d.Outcome.Class.Terminal() {
+					w.rt.Fatalf("%s: settled is %s, but the delivery of %s to %s is %s", u, p.Settled, it.Content, d.Endpoint, d.Outcome.Class)
+				}
+			}
+		}
+	}
+	busy := map[string]int{}
+	for _, push := range w.r.v.pushes {
+		k := push.User.Key() + " " + push.Endpoint.ID
+		if busy[k]++; busy[k] > 1 {
+			w.rt.Fatalf("%s has two unanswered pushes", k)
+		}
+	}
+}
+
+// finish answers everything and compares with the model.
+func (w *world) finish() {
+	w.r.v.replies(accept)
+	for ids := w.r.v.waiting(); len(ids) > 0; ids = w.r.v.waiting() {
+		w.r.v.answer(w.t, ids[0], carillon.Outcome{Class: carillon.Accepted})
+	}
+	for range 4 { // retries fall due, and what they wrote
+		time.Sleep(12 * time.Minute)
+		synctest.Wait()
+	}
+	w.check()
+	if a, s := w.r.positions(); a != int64(len(w.records)) || s != a {
+		w.rt.Fatalf("after everything was answered applied is %d, settled %d, of %d", a, s, len(w.records))
+	}
+	if n := w.r.k.inFlight.Load(); n != 0 {
+		w.rt.Fatalf("%d credits are still out", n)
+	}
+	for _, u := range w.users {
+		before := len(w.r.v.log)
+		w.feed(w.r.sends(u, "last"))
+		got := map[string]bool{}
+		for _, p := range w.r.v.log[before:] {
+			got[p.Endpoint.ID] = true
+		}
+		if fmt.Sprint(got) != fmt.Sprint(w.alive[u]) {
+			w.rt.Fatalf("%s rings at %v, has %v", u, got, w.alive[u])
+		}
+	}
+	w.order()
+	if !w.crashed {
+		w.once()
+	}
+}
+
+// order: first attempts to one endpoint are handed off in seq order.
+func (w *world) order() {
+	last := map[string]carillon.Seq{}
+	for _, p := range w.r.v.log {
+		k := p.User.Key() + " " + p.Endpoint.ID
+		if p.Attempt == 1 && p.Seq < last[k] {
+			w.rt.Fatalf("%s: %s was handed off after %s", k, p.Seq, last[k])
+		} else if p.Attempt == 1 {
+			last[k] = p.Seq
+		}
+	}
+}
+
+// once: without a crash, no delivery is handed off twice but by a retry.
+func (w *world) once() {
+	seen := map[string]bool{}
+	for _, p := range w.r.v.log {
+		k := fmt.Sprint(p.User, p.Endpoint.ID, p.Seq, p.Attempt)
+		if seen[k] {
+			w.rt.Fatalf("attempt %d of %s to %s was made twice", p.Attempt, p.Seq, p.Endpoint.ID)
+		}
+		seen[k] = true
+	}
+}
+
+// Whatever happens in whatever order, with a cache that holds about one user:
+// positions never pass a hole, order and turns are kept, nothing rings twice
+// without need, and the directory is what the journal says.
+func TestDispatchHoldsItsPromises(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		synctest.Test(t, func(t *testing.T) {
+			store := newMemory()
+			w := &world{
+				rt: rt, t: t, store: store, r: newRig(t, Config{Shards: 2, CacheBytes: 700}, store),
+				users: []carillon.User{user("dev.a"), user("dev.b"), user("dev.c")},
+				alive: map[carillon.User]map[string]bool{},
+			}
+			defer func() { w.r.stop() }()
+			for _, u := range w.users {
+				w.alive[u] = map[string]bool{}
+			}
+			for range rapid.IntRange(1, 40).Draw(rt, "steps") {
+				w.step()
+			}
+			w.finish()
+		})
+	})
+}
