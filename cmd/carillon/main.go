@@ -30,6 +30,7 @@ func commands() []command {
 	return []command{
 		serveCommand(),
 		demoCommand(),
+		benchCommand(),
 		tokenCommand(),
 		whyCommand(),
 		configPrintCommand(),

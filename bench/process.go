@@ -1,0 +1,101 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// clockTick is the unit of CPU times in /proc/PID/stat: USER_HZ, which is 100
+// on every Linux port that Go has (proc(5)).
+const clockTick = 10 * time.Millisecond
+
+// process is one that the bench started and will stop.
+type process struct {
+	name string
+	cmd  *exec.Cmd
+	log  *os.File
+}
+
+// start runs a command of ours and decodes the JSON that it announces itself
+// with. Its log goes to dir.
+func start(ctx context.Context, dir, bin, name string, announced any, args ...string) (*process, error) {
+	log, err := os.Create(filepath.Join(dir, name+".log")) //nolint:gosec // in the bench's own directory
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, bin, args...) //nolint:gosec // our own binary
+	cmd.Stderr = log
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 15 * time.Second
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("bench: %s: %w", name, err), log.Close())
+	}
+	p := &process{name: name, cmd: cmd, log: log}
+	if announced != nil {
+		if err := json.NewDecoder(out).Decode(announced); err != nil {
+			return nil, errors.Join(fmt.Errorf("bench: %s did not say that it is ready (see %s): %w", name, log.Name(), err), p.stop())
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }() // ends with the process
+	return p, nil
+}
+
+// stop ends the process as Ctrl-C would.
+func (p *process) stop() error {
+	if p == nil {
+		return nil
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	err := p.cmd.Wait()
+	return errors.Join(err, p.log.Close())
+}
+
+// cpu is the process's CPU time, of all its threads.
+func (p *process) cpu() (time.Duration, error) { return cpuOf(strconv.Itoa(p.cmd.Process.Pid)) }
+
+func ownCPU() (time.Duration, error) { return cpuOf("self") }
+
+func cpuOf(pid string) (time.Duration, error) {
+	stat, err := os.ReadFile("/proc/" + pid + "/stat") //nolint:gosec // a number
+	if err != nil {
+		return 0, fmt.Errorf("bench: CPU times need Linux' /proc: %w", err)
+	}
+	// The name in parentheses may hold spaces; utime and stime are the 14th and
+	// 15th fields of proc(5), the 12th and 13th after it.
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	f := strings.Fields(rest)
+	if len(f) < 13 {
+		return 0, fmt.Errorf("bench: /proc/%s/stat is too short", pid)
+	}
+	user, err1 := strconv.ParseInt(f[11], 10, 64)
+	system, err2 := strconv.ParseInt(f[12], 10, 64)
+	return time.Duration(user+system) * clockTick, errors.Join(err1, err2)
+}
+
+// rss is the process's resident memory in bytes.
+func (p *process) rss() int64 {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/statm")
+	if err != nil {
+		return 0
+	}
+	f := strings.Fields(string(b))
+	if len(f) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(f[1], 10, 64)
+	return pages * int64(os.Getpagesize())
+}
