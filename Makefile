@@ -10,6 +10,7 @@ export CARILLON_BUILD ?= $(CURDIR)/build
 
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 BIN     := bin/carillon
+PEERS   := build/bin/peers
 LINT    := build/bin/golangci-lint-$(GOLANGCI)
 
 .DEFAULT_GOAL := help
@@ -44,8 +45,13 @@ unit: deps-go ## unit tests with -race
 acceptance: build deps ## real processes: real Kafka, Microsoft's Graph client, kill -9
 	@scripts/acceptance.sh
 
-bench: build ## the workloads, with µs by stage and ratios
-	@$(BIN) bench
+bench: build $(PEERS) ## W1: notifications a second, µs by stage, ratio to an apns2 loop (BENCH="--rounds 1 …")
+	@$(BIN) bench --peer $(PEERS) $(BENCH)
+
+$(PEERS): $(wildcard bench/peers/*)
+	@echo '==> building the peers that are measured beside it'
+	@mkdir -p build/bin
+	@cd bench/peers && $(GO) build -trimpath -buildvcs=false -o $(CURDIR)/$@ .
 
 bench-quick: ## the Go benchmarks of every room, briefly
 	@$(GO) test -run '^$$' -bench . -benchtime 200ms -benchmem ./...
