@@ -2,11 +2,13 @@ package journal_test
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"carillon"
 	"carillon/journal"
 	"carillon/journal/embedded"
 )
@@ -75,6 +77,32 @@ func BenchmarkAppendSingle256(b *testing.B) {
 			}
 			group.Wait()
 			perRecord(b, start, b.N)
+		})
+	}
+}
+
+func BenchmarkRecord(b *testing.B) {
+	usual := journal.Record{Version: 1, Kind: journal.KindNotification, At: 1_790_000_000_123, Notification: carillon.Notification{
+		Accepted: 1_790_000_000_123, Expires: 1_790_604_800_123, Priority: carillon.PriorityHigh, TTL: -1, Badge: -1,
+		HasVisual: true, Title: "Your order", Body: "is on its way", HasRaw: true, Raw: strings.Repeat("r", 150),
+	}}
+	for name, r := range map[string]journal.Record{"usual": usual, "full": samples()["notification"]} {
+		dst := r.Append(nil)
+		src := append([]byte{}, dst...)
+		b.Run("append/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				dst = r.Append(dst[:0])
+			}
+		})
+		b.Run("decode/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			var got journal.Record
+			for b.Loop() {
+				if err := got.Decode(src); err != nil {
+					b.Fatal(err)
+				}
+			}
 		})
 	}
 }

@@ -3,6 +3,8 @@ package journal_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -246,5 +248,61 @@ func TestConsumersErrorEndsRun(t *testing.T) {
 	})
 	if !errors.Is(err, fault) {
 		t.Errorf("Run ended with %v", err)
+	}
+}
+
+// TestOverstayingClaimCannotCommit: a consumer that does not return in time has
+// lost its generation. Its commit must not overwrite the successor's, and the
+// partition's next consumer waits for it.
+func TestOverstayingClaimCannotCommit(t *testing.T) {
+	broker := openBroker(t, embedded.Config{})
+	cfg := ensure(t, broker.Addr(), journal.Config{Partitions: 2, DrainTimeout: 10 * time.Millisecond})
+	w, _ := startWriter(t, cfg)
+	if err := w.Append(testContext(t), entries(20, 20, "value")); err != nil {
+		t.Fatal(err)
+	}
+	sum := newTally()
+	late, refused, begun := make(chan struct{}), make(chan error, 2), make(chan struct{}, 2)
+	var old, overlap sync.Map
+	a := journal.NewGroup(cfg, slog.New(slog.DiscardHandler))
+	run(t, func(ctx context.Context) error {
+		return a.Run(ctx, func(ctx context.Context, c *journal.Claim) error {
+			if _, again := old.LoadOrStore(c.Partition(), true); again {
+				if _, still := overlap.Load(c.Partition()); still {
+					t.Errorf("partition %d has two consumers", c.Partition())
+				}
+				return sum.consume("a")(ctx, c)
+			}
+			overlap.Store(c.Partition(), true)
+			defer overlap.Delete(c.Partition())
+			begun <- struct{}{}
+			<-late
+			refused <- c.Commit(context.WithoutCancel(ctx), carillon.MakeSeq(1, 5))
+			return nil
+		})
+	})
+	<-begun
+	<-begun
+	join(t, cfg, "b", sum)
+	sum.wait(t, func() bool { return sum.held("b") == 1 }) // so there is a new generation
+	close(late)
+	for range 2 {
+		if err := <-refused; err == nil {
+			t.Error("a claim of an ended generation could commit")
+		}
+	}
+	sum.wait(t, func() bool { return sum.total == 20 })
+}
+
+func TestEnsureRefusesAnotherCount(t *testing.T) {
+	broker := openBroker(t, embedded.Config{})
+	cfg := ensure(t, broker.Addr(), journal.Config{Partitions: 3})
+	if err := journal.Ensure(testContext(t), cfg); err != nil {
+		t.Errorf("a second time: %v", err)
+	}
+	cfg.Partitions = 4
+	err := journal.Ensure(testContext(t), cfg)
+	if err == nil || !strings.Contains(err.Error(), "has 3 partitions, this configuration pins 4") {
+		t.Errorf("another count: %v", err)
 	}
 }

@@ -75,7 +75,8 @@ func samples() map[string]journal.Record {
 func same(t interface {
 	Helper()
 	Errorf(format string, args ...any)
-}, name string, want, got journal.Record) {
+}, name string, want, got journal.Record,
+) {
 	t.Helper()
 	want.Body, got.Body = nil, nil
 	if diff := cmp.Diff(want, got); diff != "" {
