@@ -217,11 +217,13 @@ func (b *inbox) all() []carillon.Answer {
 	return append([]carillon.Answer(nil), b.answers...)
 }
 
-// wait waits for a condition that answers or room bring about.
+// wait waits for a condition that answers, room or time bring about.
 func (b *inbox) wait(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		b.mu.Lock()
 		changed := b.changed
@@ -231,6 +233,7 @@ func (b *inbox) wait(t *testing.T, what string, ok func() bool) {
 		}
 		select {
 		case <-changed:
+		case <-tick.C:
 		case <-ctx.Done():
 			t.Fatalf("waited in vain for %s", what)
 		}
@@ -238,3 +241,9 @@ func (b *inbox) wait(t *testing.T, what string, ok func() bool) {
 }
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func (b *inbox) roomCount() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.rooms
+}
