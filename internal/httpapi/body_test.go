@@ -93,3 +93,50 @@ func TestBody(t *testing.T) {
 		}
 	}
 }
+
+func TestBound(t *testing.T) {
+	s, _ := start(t, httpapi.Config{MaxRequestBytes: 1000}, quiet(), func(rt *httpapi.Router) {
+		for _, p := range []string{"/api/v1/small", "/api/v1/large"} {
+			rt.Handle("POST", p, func(r *httpapi.Request) error {
+				b, err := r.Body(5000)
+				r.JSON(200, httpapi.AppendInt(nil, len(b)))
+				return err
+			})
+		}
+		rt.Bound("POST", "/api/v1/large", 5000)
+	})
+	for _, tt := range []struct {
+		path   string
+		bytes  int
+		status int
+		want   string
+	}{
+		{"small", 1000, 200, "1000"},
+		{"small", 1001, 413, "the 1000 bytes"},
+		{"large", 5000, 200, "5000"},
+		{"large?x=1", 5000, 200, "5000"},
+		{"large", 5001, 413, "the 5000 bytes"},
+		{"large", 900_000, 413, "the 5000 bytes"},
+	} {
+		for _, chunked := range []bool{false, true} {
+			var body io.Reader = strings.NewReader(strings.Repeat("a", tt.bytes))
+			if chunked {
+				body = io.MultiReader(body)
+			}
+			res, err := client(t).Post(s.URL()+"/api/v1/"+tt.path, "text/plain", body)
+			if err != nil {
+				t.Errorf("%s %d: %v", tt.path, tt.bytes, err)
+				continue
+			}
+			b, _ := io.ReadAll(res.Body)
+			_ = res.Body.Close()
+			want := tt.want
+			if chunked && tt.status == 413 {
+				want = "larger than is allowed here"
+			}
+			if res.StatusCode != tt.status || !strings.Contains(string(b), want) {
+				t.Errorf("%s %d chunked=%v: %d %s", tt.path, tt.bytes, chunked, res.StatusCode, b)
+			}
+		}
+	}
+}

@@ -59,7 +59,7 @@ func (e *wireError) Error() string { return e.fault.Error() }
 func (e *wireError) Unwrap() error { return e.fault }
 
 // protocolError says what fasthttp found wrong before any handler ran.
-func protocolError(err error, cfg *Config) error {
+func protocolError(err error, cfg *Config, body int) error {
 	var small *fasthttp.ErrSmallBuffer
 	var nerr net.Error
 	switch {
@@ -67,7 +67,7 @@ func protocolError(err error, cfg *Config) error {
 		return &wireError{fasthttp.StatusRequestHeaderFieldsTooLarge, carillon.Errorf(carillon.CodeTooLarge, "headers",
 			"the request line and headers take more than the %d bytes that are allowed", cfg.MaxHeaderBytes)}
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		return bodyTooLarge(cfg.MaxRequestBytes)
+		return bodyTooLarge(body)
 	case errors.As(err, &nerr) && nerr.Timeout():
 		return &wireError{fasthttp.StatusRequestTimeout, carillon.Errorf(carillon.CodeInvalidRequest, "",
 			"the request did not arrive within %s", cfg.ReadTimeout)}
@@ -77,7 +77,11 @@ func protocolError(err error, cfg *Config) error {
 	return e
 }
 
+// bodyTooLarge names the limit, where it is known (not 0).
 func bodyTooLarge(limit int) *carillon.Error {
+	if limit == 0 {
+		return carillon.Errorf(carillon.CodeTooLarge, "", "the body is larger than is allowed here; send it with a Content-Length to be told the limit")
+	}
 	return carillon.Errorf(carillon.CodeTooLarge, "", "the body is larger than the %d bytes that are allowed", limit)
 }
 

@@ -32,7 +32,8 @@ const (
 // under /beta is served under /v1.0 too. A fixed segment beats a parameter. All
 // routes are registered before the server runs; finding one allocates nothing.
 type Router struct {
-	root node
+	root    node
+	bounded bool // some route has a limit of its own
 }
 
 type node struct {
@@ -52,6 +53,7 @@ type route struct {
 	names           []string
 	handle          Handler
 	stub            bool // declared by NotYet
+	most            int  // bytes of a body as sent; 0 is Config.MaxRequestBytes
 	metrics         routeMetrics
 }
 
@@ -62,6 +64,20 @@ func NewRouter() *Router { return &Router{} }
 // that is malformed or taken: both are mistakes of the program.
 func (rt *Router) Handle(method, pattern string, h Handler) {
 	rt.both(method, pattern, h, false)
+}
+
+// Bound lets bodies of a registered route be larger than
+// [Config.MaxRequestBytes]: bulk requests, which nothing else pays for. The
+// time to read one grows with it.
+func (rt *Router) Bound(method, pattern string, bytes int) {
+	var vals params
+	if l := rt.match([]byte(pattern), &vals); l != nil {
+		if rte := l.method([]byte(method)); rte != nil && rte.pattern == pattern {
+			rte.most, rt.bounded = bytes, true
+			return
+		}
+	}
+	panic(fmt.Sprintf("httpapi: no route %s %q to bound", method, pattern))
 }
 
 // NotYet declares a call of the contract that is not built yet: it answers 501

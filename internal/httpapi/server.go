@@ -23,6 +23,9 @@ import (
 // twofoldMark is a header that only we set; a caller who sends it is refused.
 const twofoldMark = "Carillon-Two-Lengths"
 
+// slowestBody is the least bytes a second at which a large body must come.
+const slowestBody = 256 << 10
+
 // Server is the door's HTTP server. Make it with [New], register routes on
 // [Server.Router], then [Server.Listen] and [Server.Run].
 type Server struct {
@@ -141,7 +144,7 @@ func (s *Server) build(hard context.Context) *fasthttp.Server {
 		Name:                          "carillon",
 		Logger:                        fastLogger{s.log},
 		Handler:                       func(c *fasthttp.RequestCtx) { s.serve(hard, c) },
-		HeaderReceived:                markTwofold,
+		HeaderReceived:                s.received,
 		ErrorHandler:                  func(c *fasthttp.RequestCtx, err error) { s.refuse(hard, c, err) },
 		Concurrency:                   s.gate.most + 1, // the gate refuses first
 		ReadTimeout:                   s.cfg.ReadTimeout,
@@ -177,15 +180,36 @@ func (s *Server) serve(hard context.Context, c *fasthttp.RequestCtx) {
 	r.route.count(r.ctx.Response.StatusCode(), s.clock.Now().Sub(r.started))
 }
 
-// markTwofold marks a request that states its length in two ways. fasthttp takes
-// the chunks; a proxy in front of it may have taken the other, which is how
-// requests are smuggled (RFC 9112 §6.1 and §11.2). The handler cannot see it any
-// more: by then the chunks are read and counted.
-func markTwofold(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	if h.ContentLength() == -1 && bytes.Contains(bytes.ToLower(h.RawHeaders()), []byte("content-length:")) {
+// received looks at a request before its body is read.
+//
+// It marks one that states its length in two ways: fasthttp takes the chunks; a
+// proxy in front of it may have taken the other, which is how requests are
+// smuggled (RFC 9112 §6.1 and §11.2). The handler could not see it any more: by
+// then the chunks are read and counted. And it finds the limit of a route whose
+// bodies may be larger.
+func (s *Server) received(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	n := h.ContentLength()
+	if n == -1 && bytes.Contains(bytes.ToLower(h.RawHeaders()), []byte("content-length:")) {
 		h.Set(twofoldMark, "1")
 	}
-	return fasthttp.RequestConfig{}
+	if n >= 0 && n <= s.cfg.MaxRequestBytes {
+		return fasthttp.RequestConfig{}
+	}
+	most := s.limit(h)
+	extra := time.Duration(max(most-s.cfg.MaxRequestBytes, 0)) * time.Second / slowestBody
+	return fasthttp.RequestConfig{MaxRequestBodySize: most, ReadTimeout: s.cfg.ReadTimeout + extra}
+}
+
+// limit is how large the body of a request may be, as it is sent.
+func (s *Server) limit(h *fasthttp.RequestHeader) int {
+	path, _, _ := bytes.Cut(h.RequestURI(), []byte{'?'})
+	var vals params
+	if l := s.router.match(path, &vals); l != nil {
+		if rte := l.method(h.Method()); rte != nil && rte.most > 0 {
+			return rte.most
+		}
+	}
+	return s.cfg.MaxRequestBytes
 }
 
 // dispatch finds the handler and runs it. A handler that panics is a 500 whose
@@ -217,7 +241,11 @@ func (s *Server) dispatch(r *Request) (err error) {
 func (s *Server) refuse(hard context.Context, c *fasthttp.RequestCtx, err error) {
 	r := s.acquire(hard, c)
 	defer s.release(r)
-	s.writeError(r, protocolError(err, &s.cfg))
+	most := s.limit(&c.Request.Header)
+	if uri := c.Request.Header.RequestURI(); s.router.bounded && (len(uri) == 0 || string(uri) == "/") {
+		most = 0 // fasthttp forgot the path: this was a chunked body
+	}
+	s.writeError(r, protocolError(err, &s.cfg, most))
 	s.stamp(r)
 	lingering(c.Conn())
 }

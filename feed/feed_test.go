@@ -1,0 +1,371 @@
+package feed_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"carillon"
+	"carillon/feed"
+	"carillon/internal/auth"
+	"carillon/internal/httpapi"
+	"carillon/journal"
+)
+
+func TestMain(m *testing.M) {
+	// fasthttp writes the Date header from a ticker of the whole process.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+}
+
+// memory is a store of items in maps, newest last.
+type memory struct {
+	items     map[carillon.User][]*carillon.Item
+	endpoints map[carillon.User][]carillon.Endpoint
+	late      *carillon.Item // appears when somebody waits for it
+	lateUser  carillon.User
+}
+
+func (m *memory) Item(u carillon.User, created carillon.Seq) (*carillon.Item, error) {
+	for _, it := range m.items[u] {
+		if it.Created == created {
+			return it, nil
+		}
+	}
+	return nil, nil //nolint:nilnil // the store's own contract
+}
+
+func (m *memory) Find(u carillon.User, id carillon.ID) (carillon.Seq, bool, error) {
+	for _, it := range m.items[u] {
+		if it.ID == id {
+			return it.Created, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
+func (m *memory) Items(u carillon.User, before carillon.Seq, n int) ([]*carillon.Item, error) {
+	var out []*carillon.Item
+	all := m.items[u]
+	for i := len(all) - 1; i >= 0 && len(out) < n; i-- {
+		if all[i].Created < before {
+			out = append(out, all[i])
+		}
+	}
+	return out, nil
+}
+
+func (m *memory) Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.Endpoint, error) {
+	return append(dst, m.endpoints[u]...), nil
+}
+
+func (m *memory) Wait(_ context.Context, pos carillon.Position) error {
+	if m.late != nil && m.late.Created == pos.Seq {
+		m.items[m.lateUser] = append(m.items[m.lateUser], m.late)
+	}
+	return nil
+}
+
+type rig struct {
+	t     *testing.T
+	url   string
+	store *memory
+	ids   *carillon.IDKey
+	dev   *auth.DevIssuer
+	subs  *auth.Subscriptions
+	feed  *feed.Feed
+}
+
+var alice = carillon.User{Host: "app.example.com", ID: "dev.alice"}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	clock, log := &carillon.Clock{}, slog.New(slog.DiscardHandler)
+	master := auth.NewMaster([32]byte{1})
+	apps, err := carillon.NewApps([]carillon.App{
+		{Host: "app.example.com", Clients: []string{"one", "both"}},
+		{Host: "two.example.com", Clients: []string{"both"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, ids: &carillon.IDKey{7}, subs: auth.NewSubscriptions(master)}
+	r.store = &memory{items: map[carillon.User][]*carillon.Item{}, endpoints: map[carillon.User][]carillon.Endpoint{
+		alice: {{ID: "phone", Incarnation: 5}},
+	}}
+	if r.dev, err = auth.NewDevIssuer(master, clock); err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := auth.NewVerifier(auth.Config{}, clock, r.dev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.feed = feed.New(feed.Deps{
+		Apps: func() *carillon.Apps { return apps }, Store: r.store, Directory: r.store, Tokens: tokens,
+		Subscriptions: r.subs, IDs: r.ids, Applied: r.store, Clock: clock, Log: log,
+	})
+	s := httpapi.New(httpapi.Config{Listen: "127.0.0.1:0"}, log, clock)
+	r.feed.Register(s.Router())
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	r.url = s.URL()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// add puts a notification into the store and tells its id.
+func (r *rig) add(u carillon.User, offset int64, title string, change func(*carillon.Item)) carillon.ID {
+	n := carillon.Notification{
+		Accepted: 1_795_000_000_000 + offset, Expires: 1_795_600_000_000, TTL: 60, Badge: -1, Priority: carillon.PriorityHigh,
+		HasVisual: true, Title: title, HasRaw: true, Raw: "raw", Extra: []byte(`{"custom":true}`),
+	}
+	seq := carillon.MakeSeq(1, offset)
+	it := &carillon.Item{
+		Created: seq, Content: seq, Partition: 3, Accepted: n.Accepted, Journalled: n.Accepted + 2, Planned: n.Accepted + 5, Expires: n.Expires,
+		Body: journal.AppendNotification(nil, &n),
+	}
+	if change != nil {
+		change(it)
+	}
+	if r.store.late != it {
+		r.store.items[u] = append(r.store.items[u], it)
+	}
+	if !it.ID.IsZero() {
+		return it.ID
+	}
+	return r.ids.Positional(u.Hash(), carillon.Position{Partition: 3, Seq: seq})
+}
+
+func (r *rig) get(path string, who auth.DevClaims, headers ...string) (int, string, http.Header) {
+	r.t.Helper()
+	return r.call("GET", path, who, headers...)
+}
+
+func (r *rig) call(method, path string, who auth.DevClaims, headers ...string) (int, string, http.Header) {
+	r.t.Helper()
+	token, err := r.dev.Issue(who)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req, _ := http.NewRequestWithContext(r.t.Context(), method, r.url+path, nil)
+	req.Header.Set("Authorization", "Bearer "+token)
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	tr := &http.Transport{}
+	defer tr.CloseIdleConnections()
+	res, err := (&http.Client{Transport: tr, Timeout: 10 * time.Second}).Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	b, _ := io.ReadAll(res.Body)
+	return res.StatusCode, string(b), res.Header
+}
+
+var (
+	user = auth.DevClaims{User: "alice", Client: "one"}
+	app  = auth.DevClaims{Client: "one"}
+)
+
+func TestOne(t *testing.T) {
+	r := newRig(t)
+	plain := r.add(alice, 10, "plain", nil)
+	keyed := r.add(alice, 11, "keyed", func(it *carillon.Item) {
+		it.ID = r.ids.Derived(alice, 'a', "n-1")
+		it.Content = carillon.MakeSeq(1, 99)
+		it.State = carillon.State{Read: true, ReadSeq: carillon.MakeSeq(1, 100)}
+	})
+	for _, path := range []string{"/beta/me/notifications/", "/v1.0/me/notifications/", "/beta/users/dev.alice/notifications/"} {
+		for _, id := range []carillon.ID{plain, keyed} {
+			status, body, h := r.get(path+id.String(), user)
+			var got struct {
+				Context string `json:"@odata.context"`
+				ETag    string `json:"@odata.etag"`
+				ID      string `json:"id"`
+				Host    string `json:"targetHostName"`
+				TTL     int    `json:"displayTimeToLive"`
+				Read    bool   `json:"readState"`
+				Custom  bool   `json:"custom"`
+				Status  string `json:"status"`
+				Payload struct {
+					Raw    string `json:"rawContent"`
+					Visual struct {
+						Title string `json:"title"`
+					} `json:"visualContent"`
+				} `json:"payload"`
+			}
+			if err := json.Unmarshal([]byte(body), &got); err != nil || status != 200 {
+				t.Fatal(path, status, err, body)
+			}
+			want := r.url + path[:5] + "/$metadata#users('dev.alice')/notifications/$entity"
+			if got.Context != want || got.ID != id.String() || got.ETag == "" || got.ETag != h.Get("ETag") || got.Host != alice.Host ||
+				got.TTL != 60 || !got.Custom || got.Payload.Raw != "raw" || got.Read != (id == keyed) || (got.Status == "Updated") != (id == keyed) {
+				t.Errorf("%s: %s", path, body)
+			}
+		}
+	}
+}
+
+func TestOneThatIsOnItsWay(t *testing.T) {
+	r := newRig(t)
+	r.store.lateUser = alice
+	id := r.add(alice, 50, "late", func(it *carillon.Item) { r.store.late = it })
+	if status, body, _ := r.get("/beta/me/notifications/"+id.String(), user); status != 200 || !strings.Contains(body, `"late"`) {
+		t.Error(status, body)
+	}
+}
+
+func TestAccess(t *testing.T) {
+	r := newRig(t)
+	id := r.add(alice, 10, "hers", nil).String()
+	gone := r.add(alice, 11, "deleted", func(it *carillon.Item) { it.State.Deleted = true }).String()
+	bob := r.add(carillon.User{Host: alice.Host, ID: "dev.bob"}, 10, "his", nil).String()
+	sub := auth.Subscription{User: alice, Installation: "phone", Incarnation: 5, Expires: 1 << 42}
+	left, foreign, old := sub, sub, sub
+	left.Incarnation, foreign.User.Host, old.Expires = 4, "two.example.com", 1000
+	me, hers, list, deliveries := "/beta/me/notifications/"+id, "/beta/users/dev.alice/notifications/"+id, "/beta/me/notifications", "/api/v1/users/dev.alice/notifications/"+id+"/deliveries"
+	for name, tt := range map[string]struct {
+		path   string
+		who    auth.DevClaims
+		uns    string
+		status int
+		says   string
+	}{
+		"user":                       {me, user, "", 200, ""},
+		"user by id":                 {hers, user, "", 200, ""},
+		"another user":               {hers, auth.DevClaims{User: "bob", Client: "one"}, "", 403, "its own user"},
+		"another's id as mine":       {"/beta/me/notifications/" + bob, user, "", 404, "no notification"},
+		"app":                        {hers, app, "", 200, ""},
+		"app on me":                  {me, app, "", 400, "X-UNS-ID"},
+		"app on me, subscribed":      {me, app, r.subs.Seal(sub), 200, ""},
+		"left":                       {me, app, r.subs.Seal(left), 403, "revoked"},
+		"expired":                    {me, app, r.subs.Seal(old), 403, "expired"},
+		"malformed":                  {me, app, "x", 403, "malformed"},
+		"a host that is not the app": {me, app, r.subs.Seal(foreign), 403, "may not act"},
+		"app without a host":         {hers, auth.DevClaims{Client: "nobody"}, "", 403, "may act for no host"},
+		"user of such an app":        {me, auth.DevClaims{User: "alice", Client: "nobody"}, "", 403, "may act for no host"},
+		"two hosts":                  {hers, auth.DevClaims{Client: "both"}, "", 400, "app.example.com, two.example.com"},
+		"two hosts, one named":       {hers + "?host=APP.example.com", auth.DevClaims{Client: "both"}, "", 200, ""},
+		"by the other name":          {hers + "?targetHostName=two.example.com", auth.DevClaims{Client: "both"}, "", 404, ""},
+		"a host of another":          {hers + "?host=two.example.com", app, "", 403, "may not act for"},
+		"admin only":                 {hers, auth.DevClaims{Admin: true}, "", 403, "needs the role"},
+		"deleted":                    {"/beta/me/notifications/" + gone, user, "", 404, "deleted"},
+		"never was":                  {"/beta/me/notifications/01234567-89ab-8def-8123-456789abcdef", user, "", 404, ""},
+		"no id":                      {"/beta/me/notifications/x", user, "", 400, "UUID"},
+		"bad user":                   {"/beta/users/a%20b/notifications/" + id, app, "", 400, "user id"},
+		"nobody at all":              {"/beta/users/dev.nobody/notifications/" + id, app, "", 404, ""},
+		"list":                       {list, user, "", 200, ""},
+		"top":                        {list + "?$top=1001", user, "", 400, "$top"},
+		"not a number":               {list + "?$top=x", user, "", 400, "$top"},
+		"filter":                     {list + "?$filter=readState%20eq%20true", user, "", 501, "$filter"},
+		"no such option":             {list + "?$nope=1", user, "", 400, "$nope"},
+		"deliveries":                 {deliveries, app, "", 200, ""},
+		"deliveries are the app's":   {deliveries, user, "", 403, "not a user's"},
+		"delta":                      {"/beta/me/notifications/delta", user, "", 501, "delta queries"},
+		"events":                     {"/api/v1/users/x/feed/events", user, "", 501, "live feed"},
+		"wrong prefix":               {"/beta/users/dev.alice/notifications/" + id + "/deliveries", app, "", 404, "/api/v1/users"},
+	} {
+		var headers []string
+		if tt.uns != "" {
+			headers = []string{"X-UNS-ID", tt.uns}
+		}
+		status, body, _ := r.get(tt.path, tt.who, headers...)
+		if status != tt.status || !strings.Contains(body, tt.says) {
+			t.Errorf("%s: %d %s", name, status, body)
+		}
+	}
+	for _, bad := range []string{"", "Bearer", "Basic YTpi", "Bearer x.y.z"} {
+		if status, body, h := r.get(me, user, "Authorization", bad); status != 401 || h.Get("WWW-Authenticate") == "" {
+			t.Errorf("%q: %d %s", bad, status, body)
+		}
+	}
+	if status, body, _ := r.call("PATCH", me, user); status != 501 {
+		t.Error(status, body)
+	}
+}
+
+func TestList(t *testing.T) {
+	r := newRig(t)
+	for i := range int64(250) {
+		r.add(alice, i, "n", func(it *carillon.Item) { it.State.Deleted = i%2 == 1 })
+	}
+	for query, want := range map[string]int{"": 100, "?$top=0": 0, "?$top=1": 1, "?$top=110": 110, "?%24top=1000": 125} {
+		status, body, _ := r.get("/beta/me/notifications"+query, user)
+		var got struct {
+			Context string `json:"@odata.context"`
+			Value   []struct {
+				Created string `json:"creationDateTime"`
+			} `json:"value"`
+		}
+		if err := json.Unmarshal([]byte(body), &got); err != nil || status != 200 {
+			t.Fatal(query, status, err, body)
+		}
+		if len(got.Value) != want || got.Context != r.url+"/beta/$metadata#users('dev.alice')/notifications" {
+			t.Errorf("%q: %d of %d, %s", query, len(got.Value), want, got.Context)
+		}
+		for i := 1; i < len(got.Value); i++ {
+			if got.Value[i].Created >= got.Value[i-1].Created {
+				t.Fatalf("%q: not the newest first", query)
+			}
+		}
+	}
+	if _, body, _ := r.get("/beta/users/dev.carol/notifications", app); !strings.HasSuffix(body, `"value":[]}`) {
+		t.Error(body)
+	}
+}
+
+func TestDeliveriesAndWhy(t *testing.T) {
+	r := newRig(t)
+	id := r.add(alice, 10, "x", func(it *carillon.Item) {
+		it.Deliveries = []carillon.Delivery{
+			{
+				Endpoint: "phone", Platform: carillon.IOS, Kind: carillon.KindAlert, Attempts: 2, Handed: it.Planned + 1, Answered: it.Planned + 9,
+				Outcome: carillon.Outcome{Class: carillon.Gone, Reason: "Unregistered", Status: 410},
+			},
+			{Endpoint: "pc", Platform: carillon.Windows, Kind: carillon.KindTap},
+		}
+	})
+	const want = `{"id":"ID","targetHostName":"app.example.com","userId":"dev.alice","position":"AQADAAAQAAAAAAo",` +
+		`"acceptedDateTime":"2026-11-18T11:06:40.010Z","journalledDateTime":"2026-11-18T11:06:40.012Z","plannedDateTime":"2026-11-18T11:06:40.015Z",` +
+		`"expirationDateTime":"2026-11-25T09:46:40.000Z","deliveries":[` +
+		`{"endpoint":"phone","platform":"ios","kind":"alert","outcome":"gone","terminal":true,"reason":"Unregistered","status":410,"attempts":2,` +
+		`"handedDateTime":"2026-11-18T11:06:40.016Z","answeredDateTime":"2026-11-18T11:06:40.024Z"},` +
+		`{"endpoint":"pc","platform":"windows","kind":"tap","outcome":"open","terminal":false,"reason":null,"status":null,"attempts":0,` +
+		`"handedDateTime":null,"answeredDateTime":null}]}`
+	status, body, _ := r.get("/api/v1/users/dev.alice/notifications/"+id.String()+"/deliveries", app)
+	if status != 200 || body != strings.Replace(want, "ID", id.String(), 1) {
+		t.Errorf("%d\n%s\nwant\n%s", status, body, want)
+	}
+	ask := func(user, id string) (any, error) {
+		return r.feed.Why(t.Context(), httpapi.OpsRequest{Method: "GET", Path: "/why", Query: map[string][]string{"user": {user}, "notification": {id}}})
+	}
+	v, err := ask("app.example.com/dev.alice", id.String())
+	if b, _ := v.([]byte); err != nil || string(b) != body {
+		t.Error(err, v)
+	}
+	none := r.add(alice, 11, "history", nil)
+	if v, _ := ask(alice.Key(), none.String()); !strings.Contains(string(v.([]byte)), "it is history") {
+		t.Errorf("%s", v)
+	}
+	for _, bad := range [][2]string{{"alice", id.String()}, {alice.Key(), "x"}, {"app.example.com/dev.bob", id.String()}} {
+		if _, err := ask(bad[0], bad[1]); err == nil {
+			t.Error(bad)
+		}
+	}
+}
