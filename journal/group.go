@@ -120,8 +120,12 @@ func (g *Group) drive(ctx context.Context, client *kafka.Client, generation *kaf
 			if before != nil {
 				<-before
 			}
-			if err := consume(ctx, c); err != nil && ctx.Err() == nil {
+			switch err := consume(ctx, c); {
+			case err == nil || errors.Is(err, ctx.Err()):
+			case ctx.Err() == nil:
 				cancel(fmt.Errorf("journal: partition %d: %w", c.Partition(), err))
+			default: // the end of a generation is no time to stop for, but to know of
+				g.log.Warn("journal: a consumer ended with an error after its generation had", "partition", c.Partition(), "error", err)
 			}
 		})
 	}
