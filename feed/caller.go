@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"slices"
 	"strings"
 
 	"carillon"
@@ -33,7 +34,7 @@ func (f *Feed) caller(r *httpapi.Request, want need) (carillon.User, error) {
 	if p.UserID != "" {
 		return f.ownUser(r, p, id, want)
 	}
-	if !hasOne(p, want.roles) {
+	if !slices.ContainsFunc(want.roles, p.HasRole) {
 		return carillon.User{}, carillon.Errorf(carillon.CodeAccessDenied, "roles", "an app token needs the role %s for this call", strings.Join(want.roles, " or "))
 	}
 	if id == "" {
@@ -44,15 +45,6 @@ func (f *Feed) caller(r *httpapi.Request, want need) (carillon.User, error) {
 	}
 	host, err := f.host(r, p)
 	return carillon.User{Host: host, ID: id}, err
-}
-
-func hasOne(p *auth.Principal, roles []string) bool {
-	for _, role := range roles {
-		if p.HasRole(role) {
-			return true
-		}
-	}
-	return false
 }
 
 // ownUser admits a user's token to his own notifications.
@@ -89,10 +81,8 @@ func (f *Feed) host(r *httpapi.Request, p *auth.Principal) (string, error) {
 	case named == "":
 		return "", carillon.Errorf(carillon.CodeInvalidRequest, "host", "the token's app owns several hosts; name one with host=: %s", strings.Join(owned, ", "))
 	}
-	for _, h := range owned {
-		if h == named {
-			return h, nil
-		}
+	if slices.Contains(owned, named) {
+		return named, nil
 	}
 	return "", carillon.Errorf(carillon.CodeAccessDenied, param, "the token's app may not act for %.100q", named)
 }

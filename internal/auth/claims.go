@@ -2,6 +2,7 @@ package auth
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -70,7 +71,7 @@ func (v *Verifier) parse(token string) (*verified, error) {
 	good := &verified{}
 	_, err := v.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
 		if _, critical := t.Header["crit"]; critical { // RFC 7515 §4.1.11: we understand none
-			return nil, fmt.Errorf("critical header members")
+			return nil, errors.New("critical header members")
 		}
 		from, err := v.sourceOf(&c)
 		if err != nil {

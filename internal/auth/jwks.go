@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"os"
@@ -112,7 +113,7 @@ func (k *jwk) ec() (PublicKey, error) {
 	for _, v := range []string{k.X, k.Y} {
 		b, err := base64.RawURLEncoding.DecodeString(v)
 		if err != nil || len(b) != 32 {
-			return PublicKey{}, fmt.Errorf("x and y are 32 bytes each, base64url (RFC 7518 §6.2.1)")
+			return PublicKey{}, errors.New("x and y are 32 bytes each, base64url (RFC 7518 §6.2.1)")
 		}
 		point = append(point, b...)
 	}
@@ -127,7 +128,7 @@ func (k *jwk) rsa() (PublicKey, error) {
 	n, errN := base64.RawURLEncoding.DecodeString(k.N)
 	e, errE := base64.RawURLEncoding.DecodeString(k.E)
 	if errN != nil || errE != nil || len(e) == 0 || len(e) > 4 {
-		return PublicKey{}, fmt.Errorf("n and e are base64url (RFC 7518 §6.3.1)")
+		return PublicKey{}, errors.New("n and e are base64url (RFC 7518 §6.3.1)")
 	}
 	pub := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}
 	if bits := pub.N.BitLen(); bits < minRSABits || bits > maxRSABits || pub.E < 3 || pub.E%2 == 0 {
