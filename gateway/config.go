@@ -9,6 +9,8 @@ type Config struct {
 	AppendTimeout time.Duration `yaml:"appendTimeout"`
 	// BulkBytes bounds the decoded bytes of one bulk request, 16 MiB by default.
 	BulkBytes int `yaml:"bulkBytes"`
+	// BulkLines bounds the lines of one bulk request, 262,144 by default.
+	BulkLines int `yaml:"bulkLines"`
 	// BulkBudgetBytes bounds the decoded bytes of all bulk requests that are
 	// under way in this process, 128 MiB by default; beyond it they get 429.
 	BulkBudgetBytes int `yaml:"bulkBudgetBytes"`
@@ -20,6 +22,7 @@ type Config struct {
 const (
 	defaultAppendTimeout = 10 * time.Second
 	defaultBulkBytes     = 16 << 20
+	defaultBulkLines     = 256 << 10
 	defaultBulkBudget    = 128 << 20
 	defaultRecentKeys    = 64 << 10
 )
@@ -31,6 +34,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.BulkBytes <= 0 {
 		c.BulkBytes = defaultBulkBytes
+	}
+	if c.BulkLines <= 0 {
+		c.BulkLines = defaultBulkLines
 	}
 	if c.BulkBudgetBytes < c.BulkBytes {
 		c.BulkBudgetBytes = max(defaultBulkBudget, c.BulkBytes)

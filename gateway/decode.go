@@ -265,7 +265,9 @@ func (d *decoder) foreign(target string, name []byte) {
 }
 
 // text makes a string of bytes that stay unchanged while it lasts.
-func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+func text(b []byte) string {
+	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // as said
+}
 
 func (d *decoder) str(target string) string {
 	if d.peek() != '"' {

@@ -283,7 +283,8 @@ func (d *registration) member(name []byte, seen *[7]bool) {
 }
 
 func (d *registration) set(target, value string) {
-	e, ok := &d.endpoint, true
+	var ok bool
+	e := &d.endpoint
 	switch target {
 	case "host":
 		d.host = strings.ToLower(value)

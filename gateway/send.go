@@ -229,7 +229,8 @@ const traceparentBytes = 55
 
 // created answers 201 with everything that was sent.
 func (g *Gateway) created(r *httpapi.Request, s *send, client string, done receipt) {
-	loc := append(s.scratch[:0], r.Prefix()...)
+	loc := s.scratch[:0]
+	loc = append(loc, r.Prefix()...)
 	if who := r.Param("id"); who != "" {
 		loc = append(loc, "/users/"...)
 		loc = append(loc, url.PathEscape(who)...)

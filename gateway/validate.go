@@ -72,13 +72,13 @@ func appendPlan(dst []byte, rings *[carillon.Platforms][int(carillon.KindClear) 
 			}
 			if !open {
 				dst = comma(dst, &first)
-				dst = httpapi.AppendString(dst, carillon.Platform(p).String()) //nolint:gosec // few platforms
+				dst = httpapi.AppendString(dst, carillon.Platform(p).String())
 				dst = append(dst, ":{"...)
 			} else {
 				dst = append(dst, ',')
 			}
 			open = true
-			dst = httpapi.AppendString(dst, carillon.Kind(k).String()) //nolint:gosec // few kinds
+			dst = httpapi.AppendString(dst, carillon.Kind(k).String())
 			dst = append(dst, ':')
 			dst = httpapi.AppendInt(dst, count)
 		}
