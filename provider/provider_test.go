@@ -174,7 +174,7 @@ func TestAnswers(t *testing.T) {
 // TestRetryAfterDate: a date is as good as seconds.
 func TestRetryAfterDate(t *testing.T) {
 	eachWay(t, func(t *testing.T, r *rig) {
-		at := r.clock.Now().Add(2 * time.Minute).Format("Mon, 02 Jan 2006 15:04:05") + " GMT"
+		at := r.clock.Now().Add(2*time.Minute).Format("Mon, 02 Jan 2006 15:04:05") + " GMT"
 		r.server.Script(sandbox.Fault{Vendor: r.vendor, Status: 503, RetryAfter: at, Times: 1})
 		got := r.answer(t, r.push("x", carillon.KindAlert, nil)).Outcome
 		if got.Class != carillon.Transient || got.After < 100*time.Second || got.After > 120*time.Second {

@@ -143,7 +143,8 @@ func (s *Sender) refusal(p *carillon.Push, tok *token, now time.Time) carillon.O
 // encode writes a push into its buffer and returns the request, which points
 // into it.
 func (b *batch) encode(sh *shot, p *carillon.Push, topic h2.Field, tok *token) h2.Request {
-	buf := append(sh.buf[:0], "/3/device/"...)
+	buf := sh.buf[:0]
+	buf = append(buf, "/3/device/"...)
 	buf = append(buf, p.Endpoint.Address...)
 	path := len(buf)
 	at := path

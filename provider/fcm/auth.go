@@ -41,7 +41,7 @@ type account struct {
 
 // readAccount reads the credential's service-account file.
 func readAccount(cred *carillon.Credential) (*account, error) {
-	b, err := os.ReadFile(cred.File) //nolint:gosec // the operator names the file
+	b, err := os.ReadFile(cred.File)
 	if err != nil {
 		return nil, fmt.Errorf("the service account cannot be read: %w", err)
 	}

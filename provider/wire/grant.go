@@ -117,27 +117,31 @@ func (t *Tokens) Run(ctx context.Context) error {
 	for failures := 0; ctx.Err() == nil; {
 		t.unkick()
 		tok, wait, err := t.fetch(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			failures++
-			wait = max(wait, backoff(failures))
-			t.cfg.Logger.Warn("no access token", "for", t.cfg.Name, "error", err, "again in", wait)
-			_ = t.cfg.Sleep(ctx, wait)
+		if err == nil {
+			failures = 0
+			t.use(ctx, tok)
 			continue
 		}
-		failures = 0
-		had := t.Token() != nil
-		t.cur.Store(tok)
-		if !had {
-			t.cfg.OnToken()
-		}
-		if t.rest(ctx, tok.life-min(refreshEarly, tok.life/5)) && !tok.proven.Load() {
-			_ = t.cfg.Sleep(ctx, refusedWait)
+		failures++
+		wait = max(wait, backoff(failures))
+		if ctx.Err() == nil {
+			t.cfg.Logger.Warn("no access token", "for", t.cfg.Name, "error", err, "again in", wait)
+			_ = t.cfg.Sleep(ctx, wait)
 		}
 	}
 	return nil
+}
+
+// use publishes a token and waits until another one should be asked for.
+func (t *Tokens) use(ctx context.Context, tok *Token) {
+	had := t.Token() != nil
+	t.cur.Store(tok)
+	if !had {
+		t.cfg.OnToken()
+	}
+	if t.rest(ctx, tok.life-min(refreshEarly, tok.life/5)) && !tok.proven.Load() {
+		_ = t.cfg.Sleep(ctx, refusedWait)
+	}
 }
 
 func backoff(failures int) time.Duration {
@@ -185,7 +189,7 @@ func (t *Tokens) fetch(ctx context.Context) (*Token, time.Duration, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("token request: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end or given up
+	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxGrantBody))
 	if err != nil {
 		return nil, 0, fmt.Errorf("token answer: %w", err)

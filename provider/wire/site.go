@@ -66,7 +66,7 @@ func ClientTLS(serverName, caFile string) (*tls.Config, error) {
 	if caFile == "" {
 		return c, nil
 	}
-	b, err := os.ReadFile(caFile) //nolint:gosec // the operator names the file
+	b, err := os.ReadFile(caFile)
 	if err != nil {
 		return nil, fmt.Errorf("CA file: %w", err)
 	}

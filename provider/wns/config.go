@@ -34,22 +34,23 @@ type Config struct {
 	DialTimeout time.Duration `yaml:"dialTimeout"`
 }
 
-func (c Config) withDefaults() Config {
+func (c *Config) withDefaults() Config {
+	d := *c
 	for _, v := range []struct {
 		at  *int
 		def int
-	}{{&c.MaxInFlight, 1000}, {&c.MaxHosts, 64}, {&c.MaxConnections, 64}} {
+	}{{&d.MaxInFlight, 1000}, {&d.MaxHosts, 64}, {&d.MaxConnections, 64}} {
 		if *v.at <= 0 {
 			*v.at = v.def
 		}
 	}
-	if c.RequestTimeout <= 0 {
-		c.RequestTimeout = 15 * time.Second
+	if d.RequestTimeout <= 0 {
+		d.RequestTimeout = 15 * time.Second
 	}
-	if c.DialTimeout <= 0 {
-		c.DialTimeout = 10 * time.Second
+	if d.DialTimeout <= 0 {
+		d.DialTimeout = 10 * time.Second
 	}
-	return c
+	return d
 }
 
 func (c *Config) validate() error {

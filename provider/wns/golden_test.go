@@ -18,7 +18,7 @@ import (
 	"carillon/provider/wns"
 )
 
-var update = flag.Bool("update", false, "write testdata/*.golden anew") //nolint:gochecknoglobals // how the testing package takes flags
+var update = flag.Bool("update", false, "write testdata/*.golden anew")
 
 // start is the time of the golden pushes.
 func start() time.Time { return time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC) }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -173,19 +174,17 @@ func (s *Sender) enqueue(b *batch, sh *shot, p *carillon.Push, host, path string
 	if !po.add(sh, alone) {
 		return carillon.Outcome{Class: carillon.Transient, Reason: reasonNoRoom, Unsent: true, After: time.Second}
 	}
-	for _, seen := range b.pools {
-		if seen == po {
-			return carillon.Outcome{}
-		}
+	if !slices.Contains(b.pools, po) {
+		b.pools = append(b.pools, po)
 	}
-	b.pools = append(b.pools, po)
 	return carillon.Outcome{}
 }
 
 // encode writes a push into its buffer; path, fields and body point into it.
 func (sh *shot) encode(p *carillon.Push, path string, parser *fastjson.Parser) {
 	n := p.Notification
-	buf := append(sh.buf[:0], path...)
+	buf := sh.buf[:0]
+	buf = append(buf, path...)
 	at := len(buf)
 	buf, sh.kind = appendBody(buf, p, parser)
 	body := len(buf)
