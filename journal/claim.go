@@ -17,6 +17,11 @@ import (
 // repeats records, so that is somebody's decision.
 var ErrOutOfRange = errors.New("the journal does not hold that position")
 
+// ErrNotCommitted is in the chain of Commit's error when the group did not take
+// it: the generation is over, or its coordinator moved, restarted or cannot be
+// reached. A consumer may return it: the group is then joined anew.
+var ErrNotCommitted = errors.New("the group did not take the commit")
+
 // Claim is the right to consume one partition for one generation of the group.
 // Fetch is for one goroutine; Commit is safe beside it.
 type Claim struct {
@@ -116,7 +121,7 @@ func (c *Claim) Commit(ctx context.Context, next carillon.Seq) error {
 	}
 	err := c.generation.CommitOffsets(map[string]map[int]int64{c.topic: {int(c.Partition()): next.Offset()}})
 	if err != nil {
-		return fmt.Errorf("journal: partition %d: commit of %s: %w", c.Partition(), next, err)
+		return fmt.Errorf("journal: partition %d: commit of %s: %w: %w", c.Partition(), next, ErrNotCommitted, err)
 	}
 	return nil
 }

@@ -38,8 +38,9 @@ type Consumer func(ctx context.Context, c *Claim) error
 // return, and heartbeats stop meanwhile, so it must stay below SessionTimeout. A
 // partition's next consume starts only after its last one returned.
 //
-// An error that consume returns while its generation lives ends Run with it. On
-// ctx's end Run waits for the consumers, leaves the group and returns nil.
+// An error that consume returns while its generation lives ends Run with it, but
+// for one with [ErrNotCommitted] in its chain: then the group is joined anew and
+// all partitions are consumed again. On ctx's end Run waits for the consumers, leaves the group and returns nil.
 func (g *Group) Run(ctx context.Context, consume func(ctx context.Context, c *Claim) error) error {
 	if err := g.cfg.Validate(); err != nil {
 		return err
@@ -93,8 +94,15 @@ func (g *Group) serve(ctx context.Context, client *kafka.Client, generation *kaf
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(ends, cancel)()
-		fault <- g.drive(ctx, client, generation, consume)
-		<-ends.Done() // returning earlier would end the generation, and kafka-go would join again
+		err := g.drive(ctx, client, generation, consume)
+		if errors.Is(err, ErrNotCommitted) {
+			g.log.Warn("journal: joining the group anew", "group", g.cfg.Group, "generation", generation.ID, "error", err)
+			_ = pause(ctx, joinBackoff)
+			fault <- nil
+			return // which ends the generation, and kafka-go joins again
+		}
+		fault <- err
+		<-ends.Done()
 	})
 	return <-fault
 }

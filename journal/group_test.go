@@ -3,6 +3,7 @@ package journal_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -160,6 +161,38 @@ func TestCommitIsResumedFrom(t *testing.T) {
 	verify(t, sum.seen, es)
 }
 
+// TestGroupOutlivesTheBroker: consumers go on after the broker was away. What was
+// not committed comes again.
+func TestGroupOutlivesTheBroker(t *testing.T) {
+	needsEmbedded(t)
+	dir := t.TempDir()
+	broker, err := embedded.Open(embedded.Config{Dir: dir}, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := ensure(t, broker.Addr(), journal.Config{Partitions: 1})
+	w, _ := startWriter(t, cfg)
+	es := entries(40, 4, "value")
+	if err := w.Append(testContext(t), es[:20]); err != nil {
+		t.Fatal(err)
+	}
+	sum := newTally()
+	g := journal.NewGroup(cfg, slog.New(slog.DiscardHandler))
+	run(t, func(ctx context.Context) error { return g.Run(ctx, sum.consume("a")) })
+	sum.wait(t, func() bool { return sum.total == 20 })
+	if err := broker.Close(); err != nil {
+		t.Fatal(err)
+	}
+	openBroker(t, embedded.Config{Dir: dir, Addr: broker.Addr()})
+	if err := w.Append(testContext(t), es[20:]); err != nil {
+		t.Fatal(err)
+	}
+	sum.wait(t, func() bool {
+		rs := sum.seen[0]
+		return len(rs) >= 40 && rs[len(rs)-1].Seq == carillon.MakeSeq(1, 39)
+	})
+}
+
 // claim gives f one claim on the only partition.
 func claim(t *testing.T, cfg journal.Config, f func(ctx context.Context, c *journal.Claim)) {
 	t.Helper()
@@ -251,6 +284,31 @@ func TestConsumersErrorEndsRun(t *testing.T) {
 	}
 }
 
+// TestFailedCommitJoinsAnew: a commit may fail because a broker restarts; that is
+// no reason to stop, but the partition must not be left alone either.
+func TestFailedCommitJoinsAnew(t *testing.T) {
+	broker := openBroker(t, embedded.Config{})
+	cfg := ensure(t, broker.Addr(), journal.Config{})
+	w, _ := startWriter(t, cfg)
+	if err := w.Append(testContext(t), entries(20, 20, "value")); err != nil {
+		t.Fatal(err)
+	}
+	sum := newTally()
+	var once sync.Once
+	run(t, func(ctx context.Context) error {
+		return journal.NewGroup(cfg, slog.New(slog.DiscardHandler)).Run(ctx, func(ctx context.Context, c *journal.Claim) (err error) {
+			if c.Partition() == 1 {
+				once.Do(func() { err = fmt.Errorf("commit: %w", journal.ErrNotCommitted) })
+				if err != nil {
+					return err
+				}
+			}
+			return sum.consume("a")(ctx, c)
+		})
+	})
+	sum.wait(t, func() bool { return sum.total == 20 && sum.held("a") == 4 })
+}
+
 // TestOverstayingClaimCannotCommit: a consumer that does not return in time has
 // lost its generation. Its commit must not overwrite the successor's, and the
 // partition's next consumer waits for it.
@@ -287,8 +345,8 @@ func TestOverstayingClaimCannotCommit(t *testing.T) {
 	sum.wait(t, func() bool { return sum.held("b") == 1 }) // so there is a new generation
 	close(late)
 	for range 2 {
-		if err := <-refused; err == nil {
-			t.Error("a claim of an ended generation could commit")
+		if err := <-refused; !errors.Is(err, journal.ErrNotCommitted) {
+			t.Errorf("a claim of an ended generation could commit: %v", err)
 		}
 	}
 	sum.wait(t, func() bool { return sum.total == 20 })
