@@ -64,31 +64,7 @@ type rig struct {
 func newRig(t *testing.T, w way, change func(r *rig)) *rig {
 	t.Helper()
 	r := &rig{way: w, clock: &carillon.Clock{}, inbox: newInbox()}
-	log := discard()
-	if testing.Verbose() {
-		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	}
-	var err error
-	r.server, err = sandbox.New(sandbox.Config{Dir: t.TempDir(), WNSHTTP1Only: w.http1, Now: r.clock.Now, Logger: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	addrs, creds := r.server.Addrs(), r.server.Credentials()
-	r.cfg = provider.Config{
-		APNs: apns.Config{BaseURL: "https://" + addrs.APNs, CAFile: r.server.CAFile()},
-		FCM:  fcm.Config{BaseURL: "https://" + addrs.FCM, CAFile: r.server.CAFile()},
-		WNS:  wns.Config{DialAddress: addrs.WNS, TokenURL: "https://" + addrs.Token + "/accesstoken.srf", CAFile: r.server.CAFile()},
-	}
-	windows := carillon.Credential{Platform: carillon.Windows, PackageSID: creds.WNS.PackageSID, Secret: creds.WNS.Secret}
-	if w.entra {
-		windows = carillon.Credential{Platform: carillon.Windows, TenantID: creds.Entra.TenantID, ClientID: creds.Entra.AppID, Secret: creds.Entra.Secret}
-		r.cfg.WNS.TokenURL = "https://" + addrs.Token + "/" + creds.Entra.TenantID + "/oauth2/v2.0/token"
-	}
-	r.app = carillon.App{Host: host, Credentials: []carillon.Credential{
-		{Platform: carillon.IOS, File: creds.APNs.KeyFile, KeyID: creds.APNs.KeyID, TeamID: creds.APNs.TeamID},
-		{Platform: carillon.Android, File: creds.FCM.File},
-		windows,
-	}}
+	log := r.serve(t, sandbox.Strict)
 	if change != nil {
 		change(r)
 	}
@@ -105,8 +81,39 @@ func newRig(t *testing.T, w way, change func(r *rig)) *rig {
 	return r
 }
 
+// serve makes the sandbox, and configuration and credentials for it.
+func (r *rig) serve(t testing.TB, mode sandbox.Mode) *slog.Logger {
+	t.Helper()
+	log := discard()
+	if testing.Verbose() {
+		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	var err error
+	r.server, err = sandbox.New(sandbox.Config{Dir: t.TempDir(), WNSHTTP1Only: r.http1, Mode: mode, Now: r.clock.Now, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addrs, creds := r.server.Addrs(), r.server.Credentials()
+	r.cfg = provider.Config{
+		APNs: apns.Config{BaseURL: "https://" + addrs.APNs, CAFile: r.server.CAFile()},
+		FCM:  fcm.Config{BaseURL: "https://" + addrs.FCM, CAFile: r.server.CAFile()},
+		WNS:  wns.Config{DialAddress: addrs.WNS, TokenURL: "https://" + addrs.Token + "/accesstoken.srf", CAFile: r.server.CAFile()},
+	}
+	windows := carillon.Credential{Platform: carillon.Windows, PackageSID: creds.WNS.PackageSID, Secret: creds.WNS.Secret}
+	if r.entra {
+		windows = carillon.Credential{Platform: carillon.Windows, TenantID: creds.Entra.TenantID, ClientID: creds.Entra.AppID, Secret: creds.Entra.Secret}
+		r.cfg.WNS.TokenURL = "https://" + addrs.Token + "/" + creds.Entra.TenantID + "/oauth2/v2.0/token"
+	}
+	r.app = carillon.App{Host: host, Credentials: []carillon.Credential{
+		{Platform: carillon.IOS, File: creds.APNs.KeyFile, KeyID: creds.APNs.KeyID, TeamID: creds.APNs.TeamID},
+		{Platform: carillon.Android, File: creds.FCM.File},
+		windows,
+	}}
+	return log
+}
+
 // run runs f until the test ends, the last one first.
-func run(t *testing.T, f func(context.Context) error) {
+func run(t testing.TB, f func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
