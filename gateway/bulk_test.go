@@ -183,7 +183,7 @@ func TestBulkRefusals(t *testing.T) {
 	first := make(chan *answer, 1)
 	big := line("dev.alice", `,"x":"`+strings.Repeat("x", 2000)+`"`)
 	go func() { first <- post(tok, big) }()
-	<-held
+	r.await(held, first)
 	a := post(tok, big)
 	r.refused(a, 429, "", "under way")
 	if a.header.Get("Retry-After") == "" {

@@ -23,7 +23,6 @@ type Journal interface {
 type Store interface {
 	Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.Endpoint, error)
 	Idem(u carillon.User, rid carillon.RequestID) (carillon.Idem, bool, error)
-	Item(u carillon.User, created carillon.Seq) (*carillon.Item, error)
 }
 
 // Verifier tells whose token it is. [auth.Verifier] is one.
@@ -80,6 +79,7 @@ func (g *Gateway) Register(rt *httpapi.Router) {
 	rt.Handle("POST", "/beta/me/notifications", g.postMine)
 	rt.Handle("POST", "/beta/users/{id}/notifications", g.postTheirs)
 	rt.Handle("POST", "/api/v1/notifications", g.postBulk)
+	rt.Bound("POST", "/api/v1/notifications", g.cfg.BulkBytes)
 
 	rt.Handle("PUT", "/api/v1/me/endpoints/{installationId}", g.putEndpoint)
 	rt.Handle("GET", "/api/v1/me/endpoints", g.listEndpoints)

@@ -54,7 +54,8 @@ func newRig(t *testing.T, cfg gateway.Config) *rig {
 	apps, err := carillon.NewApps([]carillon.App{
 		{Host: host, Clients: []string{client, "client-2"}, Identities: []carillon.Identity{
 			{Platform: carillon.IOS, AppID: "com.example.app"},
-			{Platform: carillon.Android, AppID: "com.example.one"}, {Platform: carillon.Android, AppID: "com.example.two"},
+			{Platform: carillon.Android, AppID: "com.example.one"},
+			{Platform: carillon.Android, AppID: "com.example.two"},
 		}},
 		{Host: "other.example.com", Clients: []string{"client-2"}},
 		{Host: "foreign.example.com", Clients: []string{"client-3"}},
@@ -70,7 +71,7 @@ func newRig(t *testing.T, cfg gateway.Config) *rig {
 		Apps: func() *carillon.Apps { return apps }, Journal: r.journal, Store: r.store, Auth: verifier,
 		Subscriptions: r.subs, IDs: r.ids, Partitions: partitions, Applied: applied, Clock: r.clock, Log: log,
 	})
-	server := httpapi.New(httpapi.Config{Listen: "127.0.0.1:0", MaxRequestBytes: 32 << 20}, log, r.clock)
+	server := httpapi.New(httpapi.Config{Listen: "127.0.0.1:0"}, log, r.clock)
 	g.Register(server.Router())
 	if err := server.Listen(); err != nil {
 		t.Fatal(err)
@@ -145,13 +146,14 @@ func (r *rig) call(method, path, token, body string, headers ...string) *answer 
 		req.Header.Set(headers[i], headers[i+1])
 	}
 	res, err := r.http.Do(req)
-	if err != nil {
-		r.t.Fatal(err)
+	if err != nil { // no Fatal: some calls have goroutines of their own, whose answer is waited for
+		r.t.Errorf("%s %s: %v", method, path, err)
+		return &answer{header: http.Header{}}
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
 	if err != nil {
-		r.t.Fatal(err)
+		r.t.Errorf("%s %s: %v", method, path, err)
 	}
 	return &answer{status: res.StatusCode, header: res.Header, body: b}
 }
@@ -198,7 +200,10 @@ func (j *fakeJournal) Append(ctx context.Context, entries []journal.Entry) error
 	hold, held := j.hold, j.held
 	j.mu.Unlock()
 	if hold != nil {
-		held <- struct{}{}
+		select {
+		case held <- struct{}{}:
+		case <-hold:
+		}
 		select {
 		case <-hold:
 		case <-ctx.Done():
@@ -318,10 +323,18 @@ func (s *fakeStore) Idem(_ carillon.User, rid carillon.RequestID) (carillon.Idem
 	return i, ok, s.fail
 }
 
-func (s *fakeStore) Item(carillon.User, carillon.Seq) (*carillon.Item, error) { return nil, s.fail }
-
 func (s *fakeStore) Progress(p int32) (carillon.Progress, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return carillon.Progress{Partition: p, Applied: s.applied[p]}, nil
+}
+
+// await waits until an append is held. An answer before that ends the test.
+func (r *rig) await(held <-chan struct{}, first chan *answer) {
+	r.t.Helper()
+	select {
+	case <-held:
+	case a := <-first:
+		r.t.Fatalf("answered before its append: %d %s", a.status, a.body)
+	}
 }

@@ -266,7 +266,7 @@ func TestConflictWhileInProgress(t *testing.T) {
 	r.journal.set(func(j *fakeJournal) { j.hold, j.held = hold, held })
 	first := make(chan *answer, 1)
 	go func() { first <- r.call("POST", theirs, tok, visual(""), "Idempotency-Key", "k") }()
-	<-held
+	r.await(held, first)
 	a := r.call("POST", theirs, tok, visual(""), "Idempotency-Key", "k")
 	r.refused(a, 409, "Idempotency-Key", "in progress")
 	if a.header.Get("Retry-After") == "" {
