@@ -1,0 +1,5 @@
+//go:build acceptance && !race
+
+package acceptance_test
+
+const race = false

@@ -1,0 +1,589 @@
+//go:build acceptance
+
+package acceptance_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestWalk is the whole walk of a notification in one process with nothing
+// beside it.
+func TestWalk(t *testing.T) { walk(t) }
+
+// walk plays everything that one POST may mean against `carillon serve` with
+// these arguments.
+func walk(t *testing.T, args ...string) {
+	s := serve(t, filepath.Join(workDir(t), "data"), args...)
+	for _, step := range []struct {
+		name string
+		play func(t *testing.T, s *site)
+	}{
+		{"shown on three devices", shownOnThree},
+		{"raw content and its priority", rawPriority},
+		{"visual with raw content", rawRidesAlong},
+		{"platform targeting", platformTargeting},
+		{"tapOnly carries no content", tapOnly},
+		{"preference none", preferenceNone},
+		{"no endpoint", noEndpoint},
+		{"idempotency key", idempotencyKey},
+		{"app notification id", appNotificationID},
+		{"leaving", leaving},
+		{"validate only", validateOnly},
+		{"subscription id", subscriptionID},
+		{"servers name the user", serversNameUsers},
+		{"not built yet", notBuilt},
+		{"wrong prefix", wrongPrefix},
+		{"bad requests", badRequests},
+		{"expiry", expiry}, // last: it moves the clock of the process
+	} {
+		t.Run(step.name, func(t *testing.T) { step.play(t, s) })
+	}
+	s.stop(t)
+}
+
+func shownOnThree(t *testing.T, s *site) {
+	p := s.person(t, "three")
+	windows, ios, android := p.three(t, "")
+	expires := time.Now().Add(90 * time.Minute).UTC().Truncate(time.Second)
+	r := p.post(t, with(visual("Tea & <toast>", "…is \"ready\"\nnow"), map[string]any{
+		"groupName": "kitchen", "displayTimeToLive": "60", "priority": "Low",
+		"expirationDateTime": expires.Format(time.RFC3339), "x-colour": map[string]any{"warm": true},
+	})).want(t, 201)
+	id := r.str("id")
+	if got, want := r.header.Get("Location"), "/beta/me/notifications/"+id; got != want {
+		t.Errorf("Location %q, want %q", got, want)
+	}
+	for path, want := range map[string]any{
+		"displayTimeToLive": 60.0, "groupName": "kitchen", "priority": "Low", "status": "Active", "readState": false,
+		"payload/visualContent/title": "Tea & <toast>", "x-colour/warm": true,
+	} {
+		if got := at(r.body, strings.Split(path, "/")...); got != want {
+			t.Errorf("the 201 says %s %v, want %v", path, got, want)
+		}
+	}
+
+	onPhone := ios.rung(t, 1)
+	headers(t, onPhone, map[string]string{
+		"apns-topic": bundle, "apns-push-type": "alert", "apns-priority": "10",
+		"apns-expiration": strconv.FormatInt(expires.Unix(), 10), "apns-collapse-id": id,
+	})
+	payload(t, onPhone, `{"aps": {"alert": {"title": "Tea & <toast>", "body": "…is \"ready\"\nnow"}, "sound": "default", "thread-id": "kitchen"},
+		"carillon": {"id": "ID", "pos": "POS", "v": "POS", "k": "alert", "ttl": 60, "group": "kitchen"}}`, id)
+
+	onAndroid := android.rung(t, 1)
+	left := ttlOf(t, onAndroid)
+	if left < 89*60 || left > 90*60 {
+		t.Errorf("FCM's ttl is %d s, want what is left of 90 minutes", left)
+	}
+	payload(t, onAndroid, fmt.Sprintf(`{"message": {"token": %q,
+		"data": {"carillon_id": "ID", "carillon_pos": "POS", "carillon_v": "POS", "carillon_kind": "alert", "ttl": "60", "group": "kitchen"},
+		"android": {"priority": "HIGH", "ttl": "%ds", "notification": {"title": "Tea & <toast>", "body": "…is \"ready\"\nnow", "tag": "ID", "sound": "default"}}}}`,
+		android.address, left), id)
+
+	onPC := windows.rung(t, 1)
+	headers(t, onPC, map[string]string{
+		"x-wns-type": "wns/toast", "content-type": "text/xml", "x-wns-cache-policy": "cache", "x-wns-ttl": "60", "x-wns-priority": "1",
+	})
+	for _, want := range []string{
+		"id=" + id, `tag=\"` + id + `\"`, `group=\"kitchen\"`, "<text>Tea &amp; &lt;toast&gt;</text>",
+	} {
+		if !strings.Contains(unescaped(onPC.Body), want) {
+			t.Errorf("the toast lacks %s: %s", want, onPC.Body)
+		}
+	}
+	for _, d := range []*device{windows, ios, android} {
+		tray := d.tray(t)
+		want := []shown{{NotificationID: id, Title: "Tea & <toast>", Body: "…is \"ready\"\nnow"}}
+		for i := range tray {
+			tray[i].Group = ""
+		}
+		if diff := cmp.Diff(want, tray); diff != "" {
+			t.Errorf("%s shows (-want +got):\n%s", d.installation, diff)
+		}
+	}
+	deliveredTo(t, s, p, id, "my-android alert accepted, my-ios alert accepted, my-windows alert accepted")
+	got := s.call(t, p.token, "GET", r.header.Get("Location"), nil).want(t, 200)
+	if got.str("payload", "visualContent", "body") != "…is \"ready\"\nnow" || at(got.body, "x-colour", "warm") != true {
+		t.Errorf("the Location gives something else: %s", got.text)
+	}
+	why := carillon(t, "why", "--ops", s.ops, "--user", host+"/"+p.id, "--notification", id)
+	for _, want := range []string{"planned", "my-ios: accepted (200)", "my-android: accepted (200)", "my-windows: accepted (200)"} {
+		if !strings.Contains(why, want) {
+			t.Errorf("carillon why does not tell %q:\n%s", want, why)
+		}
+	}
+}
+
+func rawPriority(t *testing.T, s *site) {
+	p := s.person(t, "raw")
+	windows, ios, android := p.three(t, "")
+	high := p.send(t, with(raw("high"), map[string]any{"priority": "High"}))
+	low := p.send(t, with(raw("low"), map[string]any{"priority": "low"}))
+	for i, want := range []struct{ id, raw, fcm, wns string }{{high, "high", "HIGH", "1"}, {low, "low", "NORMAL", "3"}} {
+		got := ios.rung(t, i+1)
+		headers(t, got, map[string]string{"apns-push-type": "background", "apns-priority": "5", "apns-topic": bundle})
+		payload(t, got, `{"aps": {"content-available": 1}, "carillon": {"id": "ID", "pos": "POS", "v": "POS", "k": "data", "raw": "`+want.raw+`"}}`, want.id)
+		got = windows.rung(t, i+1)
+		headers(t, got, map[string]string{"x-wns-type": "wns/raw", "content-type": "application/octet-stream", "x-wns-priority": want.wns})
+		payload(t, got, `{"carillon": {"id": "ID", "pos": "POS", "v": "POS", "k": "data", "raw": "`+want.raw+`"}}`, want.id)
+		got = android.rung(t, i+1)
+		payload(t, got, fmt.Sprintf(`{"message": {"token": %q, "data": {"carillon_id": "ID", "carillon_pos": "POS", "carillon_v": "POS", "carillon_kind": "data", "raw": %q},
+			"android": {"priority": %q, "ttl": "%ds"}}}`, android.address, want.raw, want.fcm, ttlOf(t, got)), want.id)
+	}
+	for _, d := range []*device{windows, ios, android} {
+		if tray := d.tray(t); len(tray) != 0 {
+			t.Errorf("%s shows raw content: %+v", d.installation, tray)
+		}
+	}
+}
+
+func rawRidesAlong(t *testing.T, s *site) {
+	p := s.person(t, "both")
+	windows, ios, android := p.three(t, "")
+	n := visual("Both", "")
+	at(n, "payload").(map[string]any)["rawContent"] = `{"a":"b&c"}`
+	id := p.send(t, n)
+	for d, want := range map[*device]string{
+		windows: "raw=%7B%22a%22%3A%22b%26c%22%7D", ios: `"raw":"{\"a\":\"b&c\"}"`, android: `"raw":"{\"a\":\"b&c\"}"`,
+	} {
+		got := d.rung(t, 1)
+		if got.Mark != "alert" || got.NotificationID != id || !strings.Contains(string(got.Body), want) {
+			t.Errorf("%s got %s, want an alert with %s", d.installation, got.whole, want)
+		}
+	}
+}
+
+func platformTargeting(t *testing.T, s *site) {
+	p := s.person(t, "targets")
+	windows, ios, android := p.three(t, "")
+	only := func(platforms ...string) map[string]any {
+		return with(visual("aimed", ""), map[string]any{"targetPolicy": map[string]any{"platformTypes": platforms}})
+	}
+	a := p.send(t, only("Android"))
+	wi := p.send(t, only("windows", "IOS"))
+	web := p.send(t, only("WebPush"))
+	p.fence(t, windows, ios, android)
+	for d, want := range map[*device][]string{windows: {wi}, ios: {wi}, android: {a}} {
+		got := d.ids(t)
+		if diff := cmp.Diff(want, got[:len(got)-1]); diff != "" {
+			t.Errorf("%s rang for (-want +got):\n%s", d.installation, diff)
+		}
+	}
+	deliveredTo(t, s, p, web, "")
+	p.post(t, only("Toaster")).refuses(t, 400, "platformTypes", "Toaster")
+}
+
+// tapOnly plants a word in everything that a sender may write. Not one byte of
+// it may reach a device that wants to fetch for itself.
+func tapOnly(t *testing.T, s *site) {
+	const secret = "xylophonequartz"
+	p := s.person(t, "discreet")
+	windows, ios, android := p.three(t, "tapOnly")
+	n := with(visual(secret, secret), map[string]any{
+		"appNotificationId": secret, "groupName": secret, "x-" + secret: secret,
+		"platformOptions": map[string]any{
+			"data": map[string]any{secret: secret}, "link": "https://" + secret + ".example/" + secret,
+		},
+		"fallbackPolicy": map[string]any{"endpointFallback": map[string]any{
+			"platformTypes": []string{"iOS"}, "fallbackDelayInSeconds": 60, "visualContent": map[string]any{"title": secret},
+		}},
+	})
+	at(n, "payload").(map[string]any)["rawContent"] = secret
+	id := p.send(t, n)
+	rawID := p.send(t, raw(secret))
+	for _, d := range []*device{windows, ios, android} {
+		d.rung(t, 2)
+		in := d.inbox(t)
+		if diff := cmp.Diff([]string{id, rawID}, d.ids(t)); diff != "" {
+			t.Errorf("%s was tapped for (-want +got):\n%s", d.installation, diff)
+		}
+		for _, got := range in {
+			if got.Mark != "tap" {
+				t.Errorf("%s got %q, want a tap", d.installation, got.Mark)
+			}
+			for i := 0; i+4 <= len(secret); i++ { // nor a part of it
+				if strings.Contains(strings.ToLower(got.whole), secret[i:i+4]) {
+					t.Fatalf("%s got content: %s", d.installation, got.whole)
+				}
+			}
+		}
+		if tray := d.tray(t); len(tray) != 0 {
+			t.Errorf("%s shows a tap: %+v", d.installation, tray)
+		}
+	}
+	headers(t, ios.inbox(t)[0], map[string]string{"apns-push-type": "background", "apns-priority": "5", "apns-topic": bundle})
+	headers(t, windows.inbox(t)[0], map[string]string{"x-wns-type": "wns/raw"})
+	// The device comes and fetches.
+	r := s.call(t, p.token, "GET", "/beta/me/notifications/"+id, nil).want(t, 200)
+	if r.str("payload", "rawContent") != secret || r.str("payload", "visualContent", "title") != secret {
+		t.Errorf("what the tap leads to lacks the content: %s", r.text)
+	}
+}
+
+func preferenceNone(t *testing.T, s *site) {
+	p := s.person(t, "quiet")
+	silent := p.register(t, "ios", "none")
+	loud := p.register(t, "android", "withPayload")
+	id := p.send(t, visual("psst", ""))
+	p.fence(t, loud)
+	if got := silent.inbox(t); len(got) != 0 {
+		t.Errorf("an endpoint that wants no push got %d", len(got))
+	}
+	deliveredTo(t, s, p, id, "my-android alert accepted")
+	var list struct {
+		Value []struct{ ID, Push string }
+	}
+	r := s.call(t, p.token, "GET", "/api/v1/me/endpoints", nil).want(t, 200)
+	if err := json.Unmarshal(r.text, &list); err != nil || len(list.Value) != 2 {
+		t.Errorf("endpoints: %v %s", err, r.text)
+	}
+}
+
+func noEndpoint(t *testing.T, s *site) {
+	p := s.person(t, "nobody")
+	r := p.post(t, visual("for later", "kept")).want(t, 201)
+	got := s.call(t, p.token, "GET", r.header.Get("Location"), nil).want(t, 200)
+	if got.str("payload", "visualContent", "title") != "for later" {
+		t.Errorf("history lacks it: %s", got.text)
+	}
+	if diff := cmp.Diff([]string{r.str("id")}, history(t, p)); diff != "" {
+		t.Errorf("history (-want +got):\n%s", diff)
+	}
+	deliveredTo(t, s, p, r.str("id"), "")
+	// A device that comes later finds it; it does not ring for what is old.
+	later := p.register(t, "ios", "")
+	p.fence(t, later)
+	if n := len(later.inbox(t)); n != 1 {
+		t.Errorf("the new device rang %d times, want once, for the fence", n)
+	}
+}
+
+func idempotencyKey(t *testing.T, s *site) {
+	p := s.person(t, "keyed")
+	windows, ios, android := p.three(t, "")
+	first := p.post(t, visual("once", ""), "Idempotency-Key", "k-1").want(t, 201)
+	for range 3 {
+		again := p.post(t, visual("once", ""), "Idempotency-Key", "k-1").want(t, 201)
+		if again.str("id") != first.str("id") {
+			t.Errorf("a repeat has id %s, the first %s", again.str("id"), first.str("id"))
+		}
+	}
+	p.post(t, visual("another", ""), "Idempotency-Key", "k-1").refuses(t, 422, "another body")
+	other := p.send(t, visual("once", ""), "Idempotency-Key", "k-2")
+	if other == first.str("id") {
+		t.Error("another key has the same id")
+	}
+	p.fence(t, windows, ios, android)
+	for _, d := range []*device{windows, ios, android} {
+		got := d.ids(t)
+		if diff := cmp.Diff([]string{first.str("id"), other}, got[:len(got)-1]); diff != "" {
+			t.Errorf("%s rang for (-want +got):\n%s", d.installation, diff)
+		}
+	}
+	// Nor when the same is repeated after all was applied.
+	p.post(t, visual("once", ""), "Idempotency-Key", "k-1").want(t, 201)
+	p.fence(t, ios)
+	if n := len(ios.inbox(t)); n != 4 {
+		t.Errorf("the phone rang %d times, want 4", n)
+	}
+}
+
+func appNotificationID(t *testing.T, s *site) {
+	p := s.person(t, "replaced")
+	windows, ios, android := p.three(t, "")
+	named := func(title string) map[string]any {
+		return with(visual(title, ""), map[string]any{"appNotificationId": "score"})
+	}
+	id := p.send(t, named("1:0"))
+	for _, d := range []*device{windows, ios, android} {
+		d.rung(t, 1)
+	}
+	if again := p.send(t, named("2:0")); again != id {
+		t.Errorf("the same appNotificationId has another id: %s, %s", id, again)
+	}
+	for _, d := range []*device{windows, ios, android} {
+		first, second := d.rung(t, 1), d.rung(t, 2)
+		if second.NotificationID != id || first.Version == second.Version {
+			t.Errorf("%s: %s then %s", d.installation, first.whole, second.whole)
+		}
+		if diff := cmp.Diff([]shown{{NotificationID: id, Title: "2:0", Replaced: 1}}, d.tray(t)); diff != "" {
+			t.Errorf("%s shows (-want +got):\n%s", d.installation, diff)
+		}
+	}
+	if diff := cmp.Diff([]string{id}, history(t, p)); diff != "" {
+		t.Errorf("history (-want +got):\n%s", diff)
+	}
+	r := s.call(t, p.token, "GET", "/beta/me/notifications/"+id, nil).want(t, 200)
+	if r.str("payload", "visualContent", "title") != "2:0" || r.str("appNotificationId") != "score" {
+		t.Errorf("the item has the old content: %s", r.text)
+	}
+}
+
+func leaving(t *testing.T, s *site) {
+	p := s.person(t, "leaver")
+	_, ios, android := p.three(t, "")
+	s.call(t, p.token, "DELETE", "/api/v1/me/endpoints/"+ios.installation, nil).want(t, 204)
+	s.call(t, p.token, "DELETE", "/api/v1/me/endpoints/"+ios.installation, nil).want(t, 204)
+	p.send(t, visual("without the phone", ""))
+	p.fence(t, android)
+	if got := ios.inbox(t); len(got) != 0 {
+		t.Errorf("an endpoint that left got %d pushes", len(got))
+	}
+	// It may come back, and rings again.
+	ios = p.register(t, "ios", "")
+	p.fence(t, ios)
+}
+
+func validateOnly(t *testing.T, s *site) {
+	p := s.person(t, "careful")
+	windows, ios, _ := p.three(t, "")
+	s.call(t, p.token, "PUT", "/api/v1/me/endpoints/"+windows.installation, map[string]string{
+		"host": host, "platform": "windows", "address": windows.address, "push": "none",
+	}).want(t, 200)
+	r := s.call(t, p.token, "POST", "/beta/me/notifications?validateOnly=true", visual("dry", "")).want(t, 200)
+	for platform, want := range map[string]any{"ios": 1.0, "android": 1.0, "windows": nil} {
+		if got := at(r.body, "endpoints", platform, "alert"); got != want {
+			t.Errorf("%s would ring %v, want %v: %s", platform, got, want, r.text)
+		}
+	}
+	s.call(t, p.token, "POST", "/beta/me/notifications?validateOnly=true", visual("", "")).refuses(t, 400, "title")
+	p.fence(t, ios)
+	if n := len(ios.inbox(t)); n != 1 || len(history(t, p)) != 1 {
+		t.Errorf("a dry run rang or is history: %d pushes, history %v", n, history(t, p))
+	}
+}
+
+func subscriptionID(t *testing.T, s *site) {
+	p := s.person(t, "subscriber")
+	ios := p.register(t, "ios", "")
+	mine := func(headers ...string) *reply {
+		return s.call(t, s.app, "POST", "/beta/me/notifications/", visual("by the app", ""), headers...)
+	}
+	r := mine("X-UNS-ID", ios.subscription).want(t, 201)
+	if got := ios.rung(t, 1); got.NotificationID != r.str("id") {
+		t.Errorf("the phone rang for %s, want %s", got.NotificationID, r.str("id"))
+	}
+	s.call(t, s.app, "GET", r.header.Get("Location"), nil, "X-UNS-ID", ios.subscription).want(t, 200)
+	mine().refuses(t, 400, "X-UNS-ID")
+	mine("X-UNS-ID", "nonsense").refuses(t, 403, "malformed")
+	mine("X-UNS-ID", ios.subscription[:len(ios.subscription)-2]+"xx").refuses(t, 403, "malformed")
+	s.call(t, p.token, "DELETE", "/api/v1/me/endpoints/"+ios.installation, nil).want(t, 204)
+	mine("X-UNS-ID", ios.subscription).refuses(t, 403, "revoked")
+	again := p.register(t, "ios", "")
+	mine("X-UNS-ID", ios.subscription).refuses(t, 403, "revoked")
+	mine("X-UNS-ID", again.subscription).want(t, 201)
+}
+
+func serversNameUsers(t *testing.T, s *site) {
+	p := s.person(t, "named")
+	put := s.call(t, s.app, "PUT", "/api/v1/users/"+p.id+"/endpoints/phone", map[string]string{
+		"platform": "ios", "address": address("ios", "by the server"), "appId": bundle,
+	}).want(t, 200)
+	phone := &device{s: s, installation: "phone", address: address("ios", "by the server"), subscription: put.str("subscriptionId")}
+	r := s.call(t, s.app, "POST", "/beta/users/"+p.id+"/notifications", visual("server", "")).want(t, 201)
+	if got, want := r.header.Get("Location"), "/beta/users/"+p.id+"/notifications/"+r.str("id"); got != want {
+		t.Errorf("Location %q, want %q", got, want)
+	}
+	s.call(t, s.app, "GET", r.header.Get("Location"), nil).want(t, 200)
+	phone.rung(t, 1)
+	other := s.person(t, "stranger")
+	s.call(t, other.token, "POST", "/beta/users/"+p.id+"/notifications", visual("x", "")).refuses(t, 403)
+	s.call(t, other.token, "GET", "/beta/users/"+p.id+"/notifications", nil).refuses(t, 403)
+	s.call(t, other.token, "GET", "/beta/me/notifications/"+r.str("id"), nil).refuses(t, 404)
+	s.call(t, s.app, "DELETE", "/api/v1/users/"+p.id+"/endpoints/phone", nil).want(t, 204)
+}
+
+func notBuilt(t *testing.T, s *site) {
+	p := s.person(t, "early")
+	for _, c := range []struct{ method, path, feature string }{
+		{"GET", "/beta/me/notifications/delta", "delta"},
+		{"PATCH", "/beta/me/notifications/00000000-0000-8000-8000-000000000000", "state"},
+		{"POST", "/api/v1/broadcasts", "broadcasts"},
+		{"PUT", "/api/v1/apps/" + host, "onboarding"},
+		{"GET", "/api/v1/me/feed/events", "live feed"},
+		{"GET", "/beta/me/notifications?$filter=readState%20eq%20true", "$filter"},
+	} {
+		var body any
+		if c.method != "GET" {
+			body = map[string]any{}
+		}
+		s.call(t, p.token, c.method, c.path, body).refuses(t, 501, c.feature, "not built yet")
+	}
+}
+
+func wrongPrefix(t *testing.T, s *site) {
+	p := s.person(t, "lost")
+	for _, c := range []struct{ method, path, right string }{
+		{"POST", "/api/v1/me/notifications", "/beta/me/notifications"},
+		{"GET", "/me/notifications", "/beta/me/notifications"},
+		{"GET", "/beta/me/endpoints", "/api/v1/me/endpoints"},
+	} {
+		s.call(t, p.token, c.method, c.path, nil).refuses(t, 404, c.right)
+	}
+	s.call(t, p.token, "POST", "/v1.0/me/notifications", visual("both prefixes", "")).want(t, 201)
+	s.call(t, p.token, "DELETE", "/beta/me/notifications", nil).refuses(t, 405)
+}
+
+func badRequests(t *testing.T, s *site) {
+	p := s.person(t, "clumsy")
+	s.call(t, "", "POST", "/beta/me/notifications", visual("x", "")).refuses(t, 401)
+	s.call(t, "not.a.token", "POST", "/beta/me/notifications", visual("x", "")).refuses(t, 401)
+	s.call(t, p.token, "POST", "/beta/me/notifications", []any{visual("x", "")}).refuses(t, 400)
+	p.post(t, with(visual("x", ""), map[string]any{"targetHostName": "other.example"})).refuses(t, 403, "other.example")
+	p.post(t, with(visual("x", ""), map[string]any{"expirationDateTime": "2020-01-01T00:00:00Z"})).refuses(t, 400, "expirationDateTime")
+	p.post(t, with(visual("x", ""), map[string]any{"expirationDateTime": time.Now().AddDate(0, 0, 32).Format(time.RFC3339)})).refuses(t, 400, "expirationDateTime", "30 days")
+	p.post(t, with(visual("x", ""), map[string]any{"priority": "Urgent"})).refuses(t, 400, "priority")
+	p.post(t, raw(strings.Repeat("x", 4<<10+1))).refuses(t, 400, "payload.rawContent", "4096")
+	p.post(t, raw(strings.Repeat("x", 65<<10))).refuses(t, 413)
+	p.post(t, visual("x", ""), "If-Modified-Since", time.Now().UTC().Format(time.RFC1123)).refuses(t, 400, "If-Modified-Since")
+	if got := history(t, p); len(got) != 0 {
+		t.Errorf("what was refused is history: %v", got)
+	}
+}
+
+// expiry holds the answers of APNs, so that a second notification waits in
+// memory, and lets its life end meanwhile.
+func expiry(t *testing.T, s *site) {
+	p := s.person(t, "late")
+	ios := p.register(t, "ios", "")
+	android := p.register(t, "android", "")
+	hour := map[string]any{"expirationDateTime": time.Now().Add(time.Hour).UTC().Format(time.RFC3339)}
+	faults := s.ops + "/sandbox/faults"
+	fetch(t, s.http, faults, "", "POST", map[string]any{"vendor": "apns", "address": ios.address, "hold": true}).want(t, 200)
+	held := p.send(t, visual("held", ""))
+	ios.rung(t, 1)
+	late := p.send(t, with(visual("too late", ""), hour))
+	android.rung(t, 2)
+	if n := len(android.tray(t)); n != 2 {
+		t.Errorf("the tablet shows %d, want 2", n)
+	}
+
+	carillon(t, "sandbox", "clock", "--ops", s.ops, "+2h")
+	fetch(t, s.http, faults, "", "DELETE", nil).want(t, 200)
+	p.fence(t, ios, android)
+	for _, id := range ios.ids(t) {
+		if id == late {
+			t.Error("the phone rang for what had expired")
+		}
+	}
+	if got := history(t, p); len(got) != 2 || got[1] != held {
+		t.Errorf("history is %v, want the fence and %s", got, held)
+	}
+	s.call(t, p.token, "GET", "/beta/me/notifications/"+late, nil).refuses(t, 404)
+	for _, entry := range android.tray(t) {
+		if entry.NotificationID == late {
+			t.Error("the tablet still shows what has expired")
+		}
+	}
+}
+
+// headers compares the headers that are named.
+func headers(t *testing.T, p push, want map[string]string) {
+	t.Helper()
+	got := map[string]string{}
+	for name := range want {
+		got[name] = p.Headers[name]
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("headers (-want +got):\n%s\nall: %v", diff, p.Headers)
+	}
+}
+
+// payload compares a JSON body; ID and POS stand for the notification's id and
+// for its version, which is not known before.
+func payload(t *testing.T, p push, want, id string) {
+	t.Helper()
+	want = strings.NewReplacer("ID", id, "POS", p.Version).Replace(want)
+	var w, g any
+	if err := json.Unmarshal([]byte(want), &w); err != nil {
+		t.Fatalf("%v: %s", err, want)
+	}
+	if err := json.Unmarshal([]byte(unwrapped(p.Body)), &g); err != nil {
+		t.Fatalf("%v: %s", err, p.Body)
+	}
+	if diff := cmp.Diff(w, g); diff != "" {
+		t.Errorf("payload (-want +got):\n%s", diff)
+	}
+	if p.Version == "" || p.Status != 200 {
+		t.Errorf("no version, or not accepted: %s", p.whole)
+	}
+}
+
+// unwrapped is a body that the inbox shows as a JSON string, or as it is.
+func unwrapped(body json.RawMessage) string {
+	var s string
+	if json.Unmarshal(body, &s) == nil {
+		return s
+	}
+	return string(body)
+}
+
+func unescaped(body json.RawMessage) string {
+	return strings.ReplaceAll(unwrapped(body), `"`, `\"`)
+}
+
+// ttlOf is FCM's android.ttl in seconds.
+func ttlOf(t *testing.T, p push) int {
+	t.Helper()
+	var body struct {
+		Message struct{ Android struct{ TTL string } }
+	}
+	if err := json.Unmarshal(p.Body, &body); err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(strings.TrimSuffix(body.Message.Android.TTL, "s"))
+	if err != nil {
+		t.Fatalf("android.ttl %q: %v", body.Message.Android.TTL, err)
+	}
+	return n
+}
+
+// history lists the ids that the user's GET gives, the newest first.
+func history(t *testing.T, p *person) []string {
+	t.Helper()
+	r := p.s.call(t, p.token, "GET", "/beta/me/notifications?$top=1000", nil).want(t, 200)
+	var list struct{ Value []struct{ ID string } }
+	if err := json.Unmarshal(r.text, &list); err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, n := range list.Value {
+		ids = append(ids, n.ID)
+	}
+	return ids
+}
+
+// deliveredTo waits until the sender reads this of the deliveries: installation,
+// kind and outcome of each, in order of the installation.
+func deliveredTo(t *testing.T, s *site, p *person, id, want string) {
+	t.Helper()
+	var got string
+	defer func() {
+		if t.Failed() {
+			t.Logf("deliveries of %s: %q", id, got)
+		}
+	}()
+	until(t, ringLimit, "deliveries of "+id+" are "+want, func() bool {
+		r := s.call(t, s.app, "GET", "/api/v1/users/"+p.id+"/notifications/"+id+"/deliveries", nil).want(t, 200)
+		var list struct {
+			Deliveries []struct{ Endpoint, Kind, Outcome string }
+		}
+		if err := json.Unmarshal(r.text, &list); err != nil {
+			t.Fatal(err)
+		}
+		var each []string
+		for _, d := range list.Deliveries {
+			each = append(each, d.Endpoint+" "+d.Kind+" "+d.Outcome)
+		}
+		got = sorted(each)
+		return got == want
+	})
+}
