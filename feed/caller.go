@@ -17,10 +17,31 @@ type need struct {
 	users bool
 }
 
+// positionHeader carries the position of the reader's own write.
+const positionHeader = "ReadWriteConsistencyToken"
+
 // caller finds out whose notifications are asked for, and whether this caller
-// may see them (contract §6.3). Its refusals never depend on whether a user
-// exists.
+// may see them. A caller who brings the position of his own write waits here
+// until its rows are written.
 func (f *Feed) caller(r *httpapi.Request, want need) (carillon.User, error) {
+	u, err := f.allowed(r, want)
+	if err != nil {
+		return carillon.User{}, err
+	}
+	token := r.Header(positionHeader)
+	if token == "" {
+		return u, nil
+	}
+	pos, err := httpapi.DecodePosition(token)
+	if err != nil {
+		return carillon.User{}, err
+	}
+	return u, f.deps.Applied.Wait(r.Context(), pos)
+}
+
+// allowed is who may see what (contract §6.3). Its refusals never depend on
+// whether a user exists.
+func (f *Feed) allowed(r *httpapi.Request, want need) (carillon.User, error) {
 	token, err := r.Bearer()
 	if err != nil {
 		return carillon.User{}, err

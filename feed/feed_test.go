@@ -231,6 +231,27 @@ func TestOneThatIsOnItsWay(t *testing.T) {
 	}
 }
 
+// A keyed id holds no position, and a list is of no one row: the reader brings
+// the position of his write.
+func TestOwnWrite(t *testing.T) {
+	for _, path := range []string{"/beta/me/notifications/01020304-0506-8708-890a-0b0c0d0e0f10", "/beta/me/notifications"} {
+		r := newRig(t)
+		r.add(alice, 7, "late", func(it *carillon.Item) { it.ID = carillon.ID{1, 2, 3, 4, 5, 6, 0x87, 8, 0x89, 10, 11, 12, 13, 14, 15, 16} })
+		r.store.late, r.store.lateUser = r.store.items[alice][0], alice
+		r.store.items[alice] = nil
+		if _, body, _ := r.get(path, user); strings.Contains(body, "late") {
+			t.Fatalf("%s shows the row before it is written: %s", path, body)
+		}
+		token := httpapi.EncodePosition(carillon.Position{Partition: 3, Seq: carillon.MakeSeq(1, 7)})
+		if status, body, _ := r.get(path, user, "ReadWriteConsistencyToken", token); status != 200 || !strings.Contains(body, "late") {
+			t.Errorf("%s with the position of the write: %d %s", path, status, body)
+		}
+		if status, body, _ := r.get(path, user, "ReadWriteConsistencyToken", "nonsense"); status != 400 {
+			t.Errorf("%s with a position that is none: %d %s", path, status, body)
+		}
+	}
+}
+
 func TestAccess(t *testing.T) {
 	r := newRig(t)
 	id := r.add(alice, 10, "hers", nil).String()
