@@ -236,7 +236,9 @@ func TestOneThatIsOnItsWay(t *testing.T) {
 func TestOwnWrite(t *testing.T) {
 	for _, path := range []string{"/beta/me/notifications/01020304-0506-8708-890a-0b0c0d0e0f10", "/beta/me/notifications"} {
 		r := newRig(t)
-		r.add(alice, 7, "late", func(it *carillon.Item) { it.ID = carillon.ID{1, 2, 3, 4, 5, 6, 0x87, 8, 0x89, 10, 11, 12, 13, 14, 15, 16} })
+		r.add(alice, 7, "late", func(it *carillon.Item) {
+			it.ID = carillon.ID{1, 2, 3, 4, 5, 6, 0x87, 8, 0x89, 10, 11, 12, 13, 14, 15, 16}
+		})
 		r.store.late, r.store.lateUser = r.store.items[alice][0], alice
 		r.store.items[alice] = nil
 		if _, body, _ := r.get(path, user); strings.Contains(body, "late") {
