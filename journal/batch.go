@@ -90,7 +90,8 @@ func (b *batch) add(w *waiter, i int32, key, value []byte) {
 	buf = append(buf, key...)
 	buf = binary.AppendUvarint(buf, vlen)
 	buf = append(buf, value...)
-	b.buf = append(buf, 0) // headers
+	buf = append(buf, 0) // headers
+	b.buf = buf
 	b.entries = append(b.entries, i)
 	b.bytes += entryBytes(key, value)
 }
@@ -104,8 +105,8 @@ func entryBytes(key, value []byte) int { return len(key) + len(value) + recordOv
 // sequence, is fine as long as no request reads the bytes.
 func (b *batch) stamp(table *crc32.Table, s session, at int64) []byte {
 	h := b.buf[sizePrefix:]
-	n := uint32(b.count()) //nolint:gosec // at most maxBatchRecords
-	binary.BigEndian.PutUint32(b.buf, uint32(len(h)))
+	n := uint32(b.count())                                                        //nolint:gosec // at most maxBatchRecords
+	binary.BigEndian.PutUint32(b.buf, uint32(len(h)))                             //nolint:gosec // bounded by MaxBatchBytes
 	binary.BigEndian.PutUint64(h, 0)                                              // base offset: the broker's to give
 	binary.BigEndian.PutUint32(h[batchLengthAt:], uint32(len(h)-batchLengthAt-4)) //nolint:gosec // bounded by MaxBatchBytes
 	binary.BigEndian.PutUint32(h[12:], 0xffffffff)                                // leader epoch: unknown

@@ -2,9 +2,13 @@ package journal_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
+	"io"
 	"math"
+	"net"
 	"testing"
 
 	"github.com/segmentio/kafka-go"
@@ -64,6 +68,28 @@ func TestSequencesNeverWrap(t *testing.T) {
 	if epoch, seq := journal.WrapSession(math.MaxInt32/2, 5); epoch != 6 || seq != 0 {
 		t.Errorf("epoch %d, seq %d", epoch, seq)
 	}
+}
+
+func TestProduceErrors(t *testing.T) {
+	f := func(err error, want string, wantMaybe bool) {
+		t.Helper()
+		if got, maybe := journal.Judge(fmt.Errorf("produce: %w", err)); got != want || maybe != wantMaybe {
+			t.Errorf("%v: %s, maybe appended %t", err, got, maybe)
+		}
+	}
+	f(io.ErrUnexpectedEOF, "again", true)
+	f(context.DeadlineExceeded, "again", true)
+	f(&net.OpError{Op: "dial", Err: io.EOF}, "again", false)
+	f(protocol.ErrNoLeader, "again", false)
+	f(kafka.NotLeaderForPartition, "again", true) // also said after an append that was not replicated
+	f(kafka.RequestTimedOut, "again", true)
+	f(kafka.NotEnoughReplicasAfterAppend, "again", true)
+	f(kafka.NotEnoughReplicas, "again", false)
+	f(kafka.OutOfOrderSequenceNumber, "lost", false)
+	f(kafka.UnknownProducerId, "lost", false)
+	f(kafka.InvalidProducerEpoch, "lost", false)
+	f(kafka.Unknown, "broken", true)
+	f(kafka.MessageSizeTooLarge, "refused", true)
 }
 
 // FuzzFetch: an answer of any bytes is an error or records, never a panic. The

@@ -132,7 +132,7 @@ func fatal(err error) bool {
 	if !errors.As(err, &code) {
 		return false
 	}
-	switch code { //nolint:exhaustive // the others pass
+	switch code {
 	case kafka.TopicAuthorizationFailed, kafka.GroupAuthorizationFailed, kafka.ClusterAuthorizationFailed,
 		kafka.UnsupportedVersion, kafka.InvalidTopic, kafka.UnsupportedCompressionType, kafka.InvalidRequest:
 		return true

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"unsafe"
@@ -43,9 +44,9 @@ func (r *Record) Decode(b []byte) error {
 func (r *Record) setNumber(field protowire.Number, v uint64) {
 	switch field {
 	case fieldVersion:
-		r.Version = uint32(min(v, math.MaxUint32)) //nolint:gosec // cut to width
+		r.Version = uint32(min(v, math.MaxUint32))
 	case fieldKind:
-		r.Kind = Kind(min(v, uint64(KindForeign))) //nolint:gosec // cut to width
+		r.Kind = Kind(min(v, uint64(KindForeign)))
 	case fieldAt:
 		r.At = int64(v) //nolint:gosec // protobuf's int64 is two's complement as a varint
 	case fieldIfSeq:
@@ -142,7 +143,7 @@ func setNotificationBytes(n *carillon.Notification, field protowire.Number, v []
 		n.Group = text(v)
 	case 9:
 		if n.HasVisual {
-			return fmt.Errorf("journal record: visual stands twice")
+			return errors.New("journal record: visual stands twice")
 		}
 		n.HasVisual = true
 		return decodeVisual(v, n)
@@ -150,7 +151,7 @@ func setNotificationBytes(n *carillon.Notification, field protowire.Number, v []
 		n.HasRaw, n.Raw = true, text(v)
 	case 11:
 		if n.Fallback != (carillon.Fallback{}) {
-			return fmt.Errorf("journal record: fallback stands twice")
+			return errors.New("journal record: fallback stands twice")
 		}
 		return decodeFallback(v, &n.Fallback)
 	case 12:

@@ -73,7 +73,7 @@ func (r *Record) appendPart(dst []byte) []byte {
 		dst = appendChange(dst, &r.Change)
 	case KindDelete:
 		dst, at = openMessage(dst, fieldDelete)
-		dst = appendID(dst, 1, &r.Delete.ID)
+		dst = appendID(dst, &r.Delete.ID)
 		dst = appendUint(dst, 2, uint64(r.Delete.Created))
 		dst = appendString(dst, 3, r.Delete.Installation)
 	case KindClaim:
@@ -88,7 +88,7 @@ func (r *Record) appendPart(dst []byte) []byte {
 		dst = appendUint(dst, 2, uint64(r.Evict.Version))
 	case KindRelease:
 		dst, at = openMessage(dst, fieldRelease)
-		dst = appendID(dst, 1, &r.Release.ID)
+		dst = appendID(dst, &r.Release.ID)
 		dst = appendUint(dst, 2, uint64(r.Release.Created))
 		dst = appendUint(dst, 3, uint64(r.Release.Content))
 	case KindAck:
@@ -111,7 +111,7 @@ func (r *Record) appendPart(dst []byte) []byte {
 // record.proto: what Record.Body and carillon.Item.Body hold.
 func AppendNotification(dst []byte, n *carillon.Notification) []byte {
 	var at int
-	dst = appendID(dst, 1, &n.ID)
+	dst = appendID(dst, &n.ID)
 	dst = appendString(dst, 2, n.AppNotificationID)
 	dst = appendInt(dst, 3, n.Accepted)
 	dst = appendInt(dst, 4, n.Expires)
@@ -168,7 +168,7 @@ func appendEndpoint(dst []byte, e *carillon.Endpoint) []byte {
 }
 
 func appendChange(dst []byte, c *Change) []byte {
-	dst = appendID(dst, 1, &c.ID)
+	dst = appendID(dst, &c.ID)
 	dst = appendUint(dst, 2, uint64(c.Created))
 	dst = appendUint(dst, 3, uint64(c.Read))
 	if c.HasAction {
@@ -207,11 +207,12 @@ func appendBytes(dst []byte, field protowire.Number, v []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(dst, field, protowire.BytesType), v)
 }
 
-func appendID(dst []byte, field protowire.Number, id *carillon.ID) []byte {
+// appendID writes an id, which is field 1 of every message that has one.
+func appendID(dst []byte, id *carillon.ID) []byte {
 	if id.IsZero() {
 		return dst
 	}
-	return protowire.AppendBytes(protowire.AppendTag(dst, field, protowire.BytesType), id[:])
+	return protowire.AppendBytes(protowire.AppendTag(dst, 1, protowire.BytesType), id[:])
 }
 
 // openMessage writes a message field's tag and leaves one byte for its length;
@@ -224,13 +225,14 @@ func openMessage(dst []byte, field protowire.Number) ([]byte, int) {
 
 func closeMessage(dst []byte, at int) []byte {
 	n := len(dst) - at
-	extra := protowire.SizeVarint(uint64(n)) - 1
+	length := uint64(n) //nolint:gosec // never negative: at lies behind openMessage's byte
+	extra := protowire.SizeVarint(length) - 1
 	for range extra {
 		dst = append(dst, 0)
 	}
 	if extra > 0 {
 		copy(dst[at+extra:], dst[at:at+n])
 	}
-	protowire.AppendVarint(dst[at-1:at-1:at+extra], uint64(n))
+	protowire.AppendVarint(dst[at-1:at-1:at+extra], length)
 	return dst
 }

@@ -37,3 +37,9 @@ func WrapSession(seq int32, n int) (epoch int16, next int32) {
 	s.advance(n)
 	return s.epoch, s.seq
 }
+
+// Judge tells what the writer does about an attempt's error, and whether the
+// batch may have been appended in spite of it.
+func Judge(err error) (verdict string, maybe bool) {
+	return [...]string{again: "again", lost: "lost", broken: "broken", refused: "refused"}[judge(err)], mayHaveAppended(err)
+}

@@ -48,7 +48,7 @@ func (c *faultyConn) Write(b []byte) (int, error) {
 			switch f {
 			case halved:
 				_, _ = c.Conn.Write(b[:len(b)/2])
-				_ = c.Conn.Close()
+				_ = c.Close()
 				return len(b) / 2, io.ErrClosedPipe
 			case muted:
 				c.mute.Store(true)
@@ -63,7 +63,7 @@ func (c *faultyConn) Write(b []byte) (int, error) {
 func (c *faultyConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if err == nil && c.mute.Load() { // so the broker did its part
-		_ = c.Conn.Close()
+		_ = c.Close()
 		return 0, io.ErrUnexpectedEOF
 	}
 	return n, err

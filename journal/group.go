@@ -65,7 +65,7 @@ func (g *Group) Run(ctx context.Context, consume func(ctx context.Context, c *Cl
 	client := newClient(&g.cfg, transport)
 	defer transport.CloseIdleConnections()
 	defer g.await()
-	defer group.Close() //nolint:errcheck // returns nil always; it leaves the group
+	defer group.Close() // leaves the group
 
 	var said string
 	for {
@@ -145,14 +145,14 @@ func (g *Group) drive(ctx context.Context, client *kafka.Client, generation *kaf
 	select {
 	case <-all:
 	case <-ctx.Done():
-		g.drain(all, claims)
+		g.drain(ctx, all, claims)
 	}
 	return failure(ctx)
 }
 
 // drain waits for the consumers of a generation that ended.
-func (g *Group) drain(all <-chan struct{}, claims []*Claim) {
-	bound, cancel := context.WithTimeout(context.Background(), g.cfg.DrainTimeout)
+func (g *Group) drain(ctx context.Context, all <-chan struct{}, claims []*Claim) {
+	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.DrainTimeout)
 	defer cancel()
 	select {
 	case <-all:

@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -59,8 +60,8 @@ func needsEmbedded(t testing.TB) {
 // ensure gives a config for a broker's address with the topic in place.
 func ensure(t testing.TB, addr string, cfg journal.Config) journal.Config {
 	t.Helper()
-	if real := os.Getenv(realKafka); real != "" {
-		addr = real
+	if kafka := os.Getenv(realKafka); kafka != "" {
+		addr = kafka
 		cfg.Topic = fmt.Sprintf("test.%s.%d", strings.NewReplacer("/", "-", "=", "-").Replace(t.Name()), time.Now().UnixNano())
 		cfg.Group = cfg.Topic
 	}
@@ -100,6 +101,14 @@ func startWriter(t testing.TB, cfg journal.Config) (w *journal.Writer, stop func
 	return w, run(t, w.Run)
 }
 
+// ignoreEnd is err, or nil when it only says that ctx ended.
+func ignoreEnd(ctx context.Context, err error) error {
+	if errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
 // read fetches partition p from its start until n records were read.
 func read(t testing.TB, cfg journal.Config, n int) map[int32][]journal.Fetched {
 	t.Helper()
@@ -117,10 +126,7 @@ func read(t testing.TB, cfg journal.Config, n int) map[int32][]journal.Fetched {
 			for from := c.Start(); ; {
 				b, err := c.Fetch(ctx, from)
 				if err != nil {
-					if ctx.Err() != nil {
-						return nil
-					}
-					return err
+					return ignoreEnd(ctx, err)
 				}
 				from = b.Next
 				select {

@@ -58,37 +58,46 @@ func (w *Writer) send(ctx context.Context, p int32, s *session, b *batch) {
 		} else if !unsent(err) {
 			b.leaked = true
 		}
-		switch judge(err) {
-		case took:
+		if err == nil {
 			w.acknowledge(p, b, res, at)
 			s.advance(b.count())
 			return
-		case again:
-			maybe = maybe || mayHaveAppended(err)
-			last = err
-			w.log.Debug("journal: produce is tried again", "partition", p, "records", b.count(), "try", try+1, "error", err)
-		case lost:
-			w.log.Warn("journal: the broker lost track of this producer", "partition", p, "records", b.count(), "error", err, "unknown", maybe)
-			s.renew(err)
-			if maybe {
-				w.refuse(p, b, unknown("the broker lost track of this producer after an attempt without an answer", err))
-				return
-			}
-			last = err // nothing of this batch was appended under the old session
-		case broken:
-			s.renew(kafka.OutOfOrderSequenceNumber)
-			w.refuse(p, b, unknown("the broker met a fault of its own, such as a full disk", err))
-			return
-		case refused:
-			if maybe {
-				s.renew(kafka.OutOfOrderSequenceNumber)
-				w.refuse(p, b, unknown("refused after an attempt without an answer", err))
-				return
-			}
-			w.refuse(p, b, &carillon.Error{Code: carillon.CodeInternal, Message: "the journal refused the record; nothing was appended", Cause: err})
+		}
+		if w.decide(p, s, b, err, maybe) {
 			return
 		}
+		maybe = maybe || mayHaveAppended(err)
+		last = err
 	}
+}
+
+// decide ends a batch whose attempt failed for good. It reports false when the
+// batch is to be sent again, under the same session or the one that decide
+// began.
+func (w *Writer) decide(p int32, s *session, b *batch, err error, maybe bool) bool {
+	switch judge(err) {
+	case again:
+		w.log.Debug("journal: produce is tried again", "partition", p, "records", b.count(), "error", err)
+		return false
+	case lost:
+		w.log.Warn("journal: the broker lost track of this producer", "partition", p, "records", b.count(), "error", err, "unknown", maybe)
+		s.renew(err)
+		if !maybe {
+			return false // nothing of this batch was appended under the old session
+		}
+		w.refuse(p, b, unknown("the broker lost track of this producer after an attempt without an answer", err))
+	case broken:
+		s.renew(kafka.OutOfOrderSequenceNumber)
+		w.refuse(p, b, unknown("the broker met a fault of its own, such as a full disk", err))
+	case refused:
+		if maybe {
+			s.renew(kafka.OutOfOrderSequenceNumber)
+			w.refuse(p, b, unknown("refused after an attempt without an answer", err))
+			break
+		}
+		w.refuse(p, b, &carillon.Error{Code: carillon.CodeInternal, Message: "the journal refused the record; nothing was appended", Cause: err})
+	}
+	return true
 }
 
 // timeUp fails a batch whose time is over. What may have been appended under
@@ -187,22 +196,18 @@ func (w *Writer) settle(r run, f func([]Entry)) {
 type answer uint8
 
 const (
-	took    answer = iota // appended, offsets known
-	again                 // the same bytes again
+	again   answer = iota // the same bytes again
 	lost                  // the broker does not follow this producer's sequence
 	broken                // the broker does not know itself what became of it
 	refused               // never
 )
 
 func judge(err error) answer {
-	if err == nil {
-		return took
-	}
 	var code kafka.Error
 	if !errors.As(err, &code) {
 		return again // the network, or a broker that is not known yet
 	}
-	switch code { //nolint:exhaustive // a default for the hundred that cannot come back from Produce
+	switch code {
 	case kafka.OutOfOrderSequenceNumber, kafka.UnknownProducerId, kafka.InvalidProducerEpoch,
 		kafka.InvalidProducerIDMapping, kafka.ProducerFenced, kafka.DuplicateSequenceNumber:
 		return lost
@@ -227,9 +232,10 @@ func mayHaveAppended(err error) bool {
 	if !errors.As(err, &code) {
 		return !unsent(err)
 	}
-	switch code { //nolint:exhaustive // the others are said before appending
+	switch code {
 	case kafka.LeaderNotAvailable, kafka.NotEnoughReplicas, kafka.InvalidMessage, kafka.BrokerNotAvailable,
-		kafka.ReplicaNotAvailable, kafka.ThrottlingQuotaExceeded:
+		kafka.ReplicaNotAvailable, kafka.ThrottlingQuotaExceeded, kafka.OutOfOrderSequenceNumber, kafka.UnknownProducerId,
+		kafka.InvalidProducerEpoch, kafka.InvalidProducerIDMapping, kafka.ProducerFenced, kafka.DuplicateSequenceNumber:
 		return false
 	default:
 		return true

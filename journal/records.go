@@ -134,7 +134,7 @@ func decompress(attrs protocol.Attributes, b []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: unknown compression %d", errBatch, attrs&attrCodec)
 	}
 	r := codec.NewReader(bytes.NewReader(b))
-	defer r.Close() //nolint:errcheck // reading is over
+	defer r.Close()
 	out, err := io.ReadAll(io.LimitReader(r, maxResponse+1))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", errBatch, codec.Name(), err)

@@ -62,7 +62,7 @@ func newHolder(m kafka.GroupMember) *holder {
 		if n <= 0 || p >= maxPartitions {
 			break
 		}
-		h.held = append(h.held, int(p)) //nolint:gosec // checked
+		h.held = append(h.held, int(p))
 		b = b[n:]
 	}
 	return h

@@ -170,7 +170,7 @@ func (w *Writer) enqueue(wt *waiter, entries []Entry, from, to int) {
 	}
 	for p, head := range wt.heads {
 		if head >= 0 {
-			w.put(wt, entries, int32(p), head) //nolint:gosec // at most 2¹⁶ partitions
+			w.put(wt, entries, int32(p), head)
 		}
 	}
 }

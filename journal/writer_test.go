@@ -246,3 +246,32 @@ func TestWriterOutlivesTheBroker(t *testing.T) {
 	stop()
 	verify(t, read(t, cfg, 200), append(acked, while...))
 }
+
+// TestBrokerThatForgotIsTakenUpAgain: a broker that lost its log refuses the
+// writer's sequence. What may have been appended is unknown, what comes after is not.
+func TestBrokerThatForgotIsTakenUpAgain(t *testing.T) {
+	needsEmbedded(t)
+	broker, err := embedded.Open(embedded.Config{}, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := ensure(t, broker.Addr(), journal.Config{Partitions: 1})
+	w, stop := startWriter(t, cfg)
+	if err := w.Append(testContext(t), entries(10, 1, "before")); err != nil {
+		t.Fatal(err)
+	}
+	if err := broker.Close(); err != nil {
+		t.Fatal(err)
+	}
+	broker = openBroker(t, embedded.Config{Addr: broker.Addr()})
+	ensure(t, broker.Addr(), journal.Config{Partitions: 1})
+	es := entries(10, 1, "after")
+	if err := w.Append(testContext(t), es); err != nil { // the old connection broke: it may have been appended
+		wantUnavailable(t, err, "unknown")
+		if err := w.Append(testContext(t), es); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	verify(t, read(t, cfg, 10), es)
+}

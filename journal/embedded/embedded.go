@@ -70,7 +70,7 @@ func Open(cfg Config, log *slog.Logger) (*Broker, error) {
 		}
 		opts = append(opts, kfake.DataDir(cfg.Dir))
 	}
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
+	listener, err := net.Listen("tcp", addr) //nolint:noctx // binding a loopback port does not wait for anything
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("embedded broker: cannot listen on %s: %w; choose another journal.embedded.addr, or port 0 for any", addr, err), b.unlock())
 	}
@@ -147,7 +147,8 @@ func (l logger) Logf(level kfake.LogLevel, msg string, args ...any) {
 		at = slog.LevelWarn
 	case kfake.LogLevelInfo, kfake.LogLevelDebug, kfake.LogLevelNone:
 	}
-	if ctx := context.Background(); l.log.Enabled(ctx, at) {
-		l.log.Log(ctx, at, "embedded broker: "+fmt.Sprintf(msg, args...))
+	ctx := context.Background() //nolint:forbidigo // kfake gives none
+	if l.log.Enabled(ctx, at) {
+		l.log.Log(ctx, at, "embedded broker", "says", fmt.Sprintf(msg, args...))
 	}
 }

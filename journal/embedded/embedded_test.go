@@ -230,14 +230,14 @@ func TestRefusals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close() //nolint:errcheck // a test
+	defer taken.Close()
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	busy := t.TempDir()
 	b := open(t, embedded.Config{Dir: busy})
-	defer b.Close() //nolint:errcheck // a test
+	defer b.Close()
 	f := func(cfg embedded.Config, says string) {
 		t.Helper()
 		b, err := embedded.Open(cfg, quiet())

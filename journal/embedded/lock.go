@@ -19,7 +19,7 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded broker: cannot write to %s: %w; choose another data directory", dir, err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a file descriptor fits
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		err = fmt.Errorf("embedded broker: %s is in use by another process (%w); stop it or choose another data directory", dir, err)
 		return nil, errors.Join(err, f.Close())
 	}

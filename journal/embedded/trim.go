@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -28,7 +27,7 @@ func (b *Broker) TrimTo(ctx context.Context, topic string, partition int32, offs
 	t.Topic, t.Partitions = topic, append(t.Partitions, p)
 	req := kmsg.NewPtrDeleteRecordsRequest()
 	req.Topics = append(req.Topics, t)
-	req.TimeoutMillis = int32((10 * time.Second).Milliseconds())
+	req.TimeoutMillis = 10_000
 
 	res, err := req.RequestWith(ctx, client)
 	if err == nil {
