@@ -13,6 +13,13 @@ BIN     := bin/carillon
 PEERS   := build/bin/peers
 LINT    := build/bin/golangci-lint-$(GOLANGCI)
 
+# Counts the packages that `go build -v` names, shows everything else, and ends as
+# the build did.
+PROGRESS = /^exit=/ { code = substr($$0, 6); next } \
+	/^go: downloading / { if (++d % 20 == 0) { print "    " d " modules fetched"; fflush() }; next } \
+	/^[A-Za-z0-9._~\/-]+$$/ { if (++n % 50 == 0) { print "    " n " packages compiled"; fflush() }; next } \
+	{ print; fflush() } END { exit code }
+
 .DEFAULT_GOAL := help
 .PHONY: help build run demo test unit acceptance bench bench-quick lint fmt fuzz gen deps deps-go clean
 
@@ -21,11 +28,9 @@ help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: deps-go ## build bin/carillon
-	@echo '==> fetching modules'
-	@$(GO) mod download
-	@echo '==> compiling (a few minutes on a machine that never did, a second later on)'
+	@echo '==> building $(BIN) (minutes the first time, seconds later on)'
 	@mkdir -p bin
-	@$(GO) build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/carillon
+	@{ $(GO) build -v -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/carillon 2>&1; echo "exit=$$?"; } | awk '$(PROGRESS)'
 
 run: build ## build, start everything with a demo user, ring three devices, serve until Ctrl-C
 	@echo '==> starting'
@@ -73,7 +78,7 @@ deps: ## check the tools that the tests need, install missing ones (Debian, root
 	@scripts/need.sh go git gcc java mvn node npm
 
 deps-go:
-	@scripts/need.sh go
+	@command -v $(GO) >/dev/null || { echo 'go is missing: install the Go that go.mod names, or newer, from https://go.dev/dl/ and put it on the PATH' >&2; exit 1; }
 
 clean: ## remove what was built (not carillon-data)
 	@rm -rf bin build
