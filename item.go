@@ -12,9 +12,89 @@ type Delivery struct {
 	// Outcome is open until it is terminal.
 	Outcome  Outcome
 	Attempts uint8
+	// Hint is where an open delivery waits durably, Due until when
+	// (milliseconds since 1970; of [HintDue] only).
+	Hint Hint
+	Due  int64
 	// Handed is when the last attempt was handed to the vendor's connection,
 	// Answered when its answer came: milliseconds since 1970, 0 when not yet.
 	Handed, Answered int64
+}
+
+// Hint tells where an open delivery waits. A hint is written and removed in the
+// batch that changes the delivery's outcome. Values are pinned.
+type Hint uint8
+
+// A delivery without a hint is in somebody's memory, or was when that somebody
+// died: replaying the journal finds it.
+const (
+	HintNone   Hint = iota
+	HintDue         // a retry at Delivery.Due
+	HintParked      // until its lane opens
+)
+
+// String is the name in deliveries.
+func (h Hint) String() string {
+	switch h {
+	case HintDue:
+		return "due"
+	case HintParked:
+		return "parked"
+	case HintNone:
+	}
+	return "none"
+}
+
+// Ref names one delivery from outside its item.
+type Ref struct {
+	User             User
+	Created, Content Seq
+	Endpoint         string
+	Kind             Kind
+}
+
+// DueRow is a delivery whose next attempt is due at At (milliseconds since
+// 1970), in the index of its partition. Done removes it.
+type DueRow struct {
+	Partition int32
+	At        int64
+	Ref       Ref
+	Expires   int64 // of the item, milliseconds since 1970
+	Done      bool
+}
+
+// ParkedRow is a delivery that waits for its lane to open, in the order of the
+// journal. Done removes it.
+type ParkedRow struct {
+	Partition int32
+	Lane      Lane
+	Low       bool
+	Ref       Ref
+	Expires   int64
+	Done      bool
+}
+
+// ParkedCount is how many rows one lane has parked in a partition.
+type ParkedCount struct {
+	Lane Lane
+	Low  bool
+	Rows int64
+}
+
+// LedgerRow counts what became of one settled range of a partition: records
+// From … To (exclusive). It is absolute: settling the range again writes the
+// same row.
+type LedgerRow struct {
+	Partition int32
+	From, To  Seq
+	Records   int64
+	Planned   int64
+	// Terminal counts by class; Open are the deliveries that wait in due or
+	// parked rows.
+	Terminal [Classes]int64
+	Open     int64
+	// Expires is when the row goes away, milliseconds since 1970.
+	Expires int64
 }
 
 // Item is a notification as the store remembers it: one row, which is also its
@@ -97,6 +177,9 @@ type Rows struct {
 	Outcomes  []OutcomeRow
 	Endpoints []EndpointRow
 	Idems     []IdemRow
+	Dues      []DueRow
+	Parked    []ParkedRow
+	Ledger    []LedgerRow
 	Positions []Progress
 }
 

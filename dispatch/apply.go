@@ -19,6 +19,10 @@ func (s *shard) apply(r *resident, rec record) {
 	if s.broken {
 		return
 	}
+	if rec.recall != nil {
+		s.recalled(r, rec.recall)
+		return
+	}
 	if err := s.rec.Decode(rec.f.Value); err != nil {
 		s.d.metrics.undecodable.Inc()
 		s.d.deps.Log.Error("a journal record cannot be decoded and is passed over",
@@ -124,7 +128,7 @@ func (s *shard) notification(r *resident, rec record) {
 		s.skip(rec)
 		return
 	}
-	p := s.newPending(r, rec.win)
+	p := s.newPending(r, rec.win.k, rec.win)
 	p.note = s.rec.Notification
 	p.item = carillon.Item{
 		Created: created, Content: seq, Partition: rec.win.k.partition,
@@ -159,7 +163,7 @@ func (s *shard) notification(r *resident, rec record) {
 	}
 	s.keep(p)
 	for i := range p.deliveries {
-		if !p.deliveries[i].row().Outcome.Class.Terminal() {
+		if row := p.deliveries[i].row(); !row.Outcome.Class.Terminal() && row.Hint == carillon.HintNone {
 			s.send(&p.deliveries[i])
 		}
 	}
@@ -262,7 +266,7 @@ func (s *shard) redrive(p *pending, old *carillon.Item) {
 	p.reserve(len(old.Deliveries))
 	for i := range p.item.Deliveries {
 		row := &p.item.Deliveries[i]
-		if row.Outcome.Class.Terminal() {
+		if row.Outcome.Class.Terminal() || row.Hint != carillon.HintNone {
 			continue
 		}
 		s.d.metrics.redriven.Inc()

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"log/slog"
 	"runtime"
 	"time"
@@ -37,6 +38,9 @@ type Config struct {
 	// LaneBatch is the most pushes handed to a vendor's connection in one go;
 	// default 256.
 	LaneBatch int `yaml:"laneBatch"`
+	// LeavesPerMinute caps, an app, the endpoints that leave because a vendor
+	// says that they are gone; default 600. More stay, and are counted.
+	LeavesPerMinute int `yaml:"leavesPerMinute"`
 	// DrainTimeout bounds the wait for vendors' answers when stopping; default 5 s.
 	DrainTimeout time.Duration `yaml:"drainTimeout"`
 }
@@ -52,6 +56,7 @@ func (c Config) withDefaults() Config {
 	def(&c.CacheBytes, 256<<20)
 	def(&c.Loaders, 2)
 	def(&c.LaneBatch, 256)
+	def(&c.LeavesPerMinute, 600)
 	def(&c.DrainTimeout, 5*time.Second)
 	return c
 }
@@ -73,6 +78,14 @@ type Reader interface {
 	Find(u carillon.User, id carillon.ID) (carillon.Seq, bool, error)
 	// Idem finds a keyed request of the last day.
 	Idem(u carillon.User, rid carillon.RequestID) (carillon.Idem, bool, error)
+	// Due appends up to n due rows of a partition, soonest first, after a row of
+	// an earlier call (nil: from the first).
+	Due(dst []carillon.DueRow, partition int32, after *carillon.DueRow, n int) ([]carillon.DueRow, error)
+	// Parked appends up to n parked rows of a partition's lane and priority, in
+	// the order of the journal, after a row of an earlier call.
+	Parked(dst []carillon.ParkedRow, partition int32, lane carillon.Lane, low bool, after *carillon.ParkedRow, n int) ([]carillon.ParkedRow, error)
+	// ParkedDepth counts the parked rows of a partition by lane and priority.
+	ParkedDepth(partition int32) ([]carillon.ParkedCount, error)
 	// Progress is how far a partition is; zero when it never moved.
 	Progress(partition int32) (carillon.Progress, error)
 }
@@ -94,7 +107,10 @@ type Vendors interface {
 type Deps struct {
 	Store   Store
 	Vendors Vendors
-	IDs     *carillon.IDKey
-	Clock   *carillon.Clock
-	Log     *slog.Logger
+	Journal Journal
+	// Trim, when set, lets the journal forget what is settled.
+	Trim  func(ctx context.Context, partition int32, settled carillon.Seq) error
+	IDs   *carillon.IDKey
+	Clock *carillon.Clock
+	Log   *slog.Logger
 }

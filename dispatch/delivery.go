@@ -22,7 +22,9 @@ const (
 // or queue points to its deliveries.
 type pending struct {
 	r          *resident
-	win        *window
+	k          *keeper
+	win        *window // nil when a hint brought it
+	recall     *recall // the hint that brought it, while its row stands
 	item       carillon.Item
 	note       carillon.Notification
 	deliveries []delivery
@@ -45,14 +47,14 @@ type delivery struct {
 	endpoint *carillon.Endpoint
 	lane     *lane
 	word     atomic.Uint32
-	due      int64 // when a retry is due, ms; 0 when it is not in the heap
+	probe    bool  // goes through a shut lane
 	handed   int64 // by the lane, before it encodes
 }
 
 // row is the delivery as rows keep it.
 func (d *delivery) row() *carillon.Delivery { return &d.p.item.Deliveries[d.index] }
 
-func (s *shard) newPending(r *resident, win *window) *pending {
+func (s *shard) newPending(r *resident, k *keeper, win *window) *pending {
 	var p *pending
 	if n := len(s.sparePendings); n > 0 {
 		p = s.sparePendings[n-1]
@@ -60,7 +62,7 @@ func (s *shard) newPending(r *resident, win *window) *pending {
 	} else {
 		p = &pending{}
 	}
-	p.r, p.win = r, win
+	p.r, p.k, p.win = r, k, win
 	r.holds++
 	return p
 }
@@ -70,9 +72,14 @@ func (s *shard) settle(p *pending) {
 	if !p.written || p.open > 0 || p.held > 0 || p.late > 0 {
 		return
 	}
-	p.win.settled()
-	if p.extra > 0 {
-		p.win.k.giveBack(p.extra)
+	if p.win != nil {
+		p.win.tally.count(p.item.Deliveries)
+		p.win.settled()
+		if p.extra > 0 {
+			p.k.giveBack(p.extra)
+		}
+	} else {
+		p.k.giveBack(1)
 	}
 	r := p.r
 	r.holds--
@@ -120,7 +127,7 @@ func (p *pending) reserve(n int) {
 		p.deliveries = make([]delivery, 0, n)
 	}
 	if p.extra = max(n-1, 0); p.extra > 0 {
-		p.win.k.take(p.extra)
+		p.k.take(p.extra)
 	}
 }
 
@@ -134,8 +141,15 @@ func (p *pending) add(index int, e *carillon.Endpoint) *delivery {
 }
 
 // send gives a delivery its turn at its endpoint: at once when no other is
-// unanswered there, else behind those that wait.
+// unanswered there, else behind those that wait. What finds its lane shut, or
+// others parked before it, parks.
 func (s *shard) send(d *delivery) {
+	l := s.lane(carillon.Lane{Platform: d.endpoint.Platform, Host: d.p.r.user.Host})
+	d.lane = l
+	if s.mustPark(d, l) {
+		s.park(d)
+		return
+	}
 	r := d.p.r
 	for i := range r.queues {
 		t := &r.queues[i]
@@ -155,8 +169,7 @@ func (s *shard) send(d *delivery) {
 
 // enqueue puts a delivery on its way to its lane.
 func (s *shard) enqueue(d *delivery) {
-	l := s.lane(carillon.Lane{Platform: d.endpoint.Platform, Host: d.p.r.user.Host})
-	d.lane = l
+	l := d.lane
 	d.p.held++
 	d.word.Store(wordQueued)
 	out := &s.out[l.index]
@@ -205,10 +218,10 @@ func (r *resident) withdraw(d *delivery) bool {
 // is not written, into a row of its own later.
 func (s *shard) end(d *delivery, o carillon.Outcome) {
 	p, row := d.p, d.row()
-	row.Outcome = o
+	row.Outcome, row.Hint, row.Due = o, carillon.HintNone, 0
 	p.open--
 	s.d.metrics.outcome(row.Platform, o.Class)
-	if p.replaced {
+	if p.replaced && !p.written {
 		return // a newer version owns the row; what became of this one is in the metrics
 	}
 	if !p.written {
@@ -218,6 +231,12 @@ func (s *shard) end(d *delivery, o carillon.Outcome) {
 		}
 		return
 	}
+	s.outcome(p, row)
+	s.dropHint(p)
+}
+
+// outcome writes a delivery of a written item into a row of its own.
+func (s *shard) outcome(p *pending, row *carillon.Delivery) {
 	p.late++
 	s.rows.Outcomes = append(s.rows.Outcomes, carillon.OutcomeRow{
 		User: p.r.user, Created: p.item.Created, Content: p.item.Content, Expires: p.item.Expires, Delivery: *row,
@@ -234,9 +253,7 @@ func (s *shard) suppress(p *pending, why string) {
 		d := &p.deliveries[i]
 		switch {
 		case d.row().Outcome.Class.Terminal():
-		case d.due != 0:
-			s.due.remove(d)
-			s.end(d, o)
+		case d.row().Hint != carillon.HintNone: // its hint finds the newer version and goes
 		case p.r.withdraw(d):
 			s.end(d, o)
 		case d.lane != nil && d.word.CompareAndSwap(wordQueued, wordSuppressed):

@@ -113,18 +113,20 @@ func (e *entry) find(id string) int {
 // resident finds or makes the overlay entry of a record's user; one whose
 // endpoints are not at hand starts loading.
 func (s *shard) resident(rec record) *resident {
-	key := alias(rec.f.Key)
-	for r := s.residents[rec.hash]; r != nil; r = r.next {
+	host, id, _ := carillon.SplitUserKey(rec.f.Key)
+	return s.residentOf(rec.hash, alias(rec.f.Key), carillon.User{Host: alias(host), ID: alias(id)}, rec.win.k.tenure)
+}
+
+func (s *shard) residentOf(hash uint64, key string, u carillon.User, tenure uint64) *resident {
+	for r := s.residents[hash]; r != nil; r = r.next {
 		if r.key == key {
 			return r
 		}
 	}
 	r := s.newResident()
 	r.home, r.live = s, true
-	r.hash, r.key, r.tenure = rec.hash, key, rec.win.k.tenure
-	host, id, _ := carillon.SplitUserKey(rec.f.Key)
-	r.user = carillon.User{Host: alias(host), ID: alias(id)}
-	if e := s.d.cache.get(rec.hash, key, r.tenure); e != nil {
+	r.hash, r.key, r.tenure, r.user = hash, key, tenure, u
+	if e := s.d.cache.get(hash, key, r.tenure); e != nil {
 		r.entry, r.cached = e, true
 		s.d.metrics.cacheHits.Inc()
 	} else {
@@ -132,8 +134,8 @@ func (s *shard) resident(rec record) *resident {
 		s.missing = append(s.missing, r)
 		s.d.metrics.cacheMisses.Inc()
 	}
-	r.next = s.residents[rec.hash]
-	s.residents[rec.hash] = r
+	r.next = s.residents[hash]
+	s.residents[hash] = r
 	return r
 }
 

@@ -76,7 +76,8 @@ func (w *world) answer(o carillon.Outcome) {
 // says is settled.
 func (w *world) restart() {
 	w.crashed = true
-	p, _ := w.r.k.advance()
+	w.r.k.advance()
+	p := w.r.k.progress().Positions[0]
 	w.r.stop()
 	next := w.r.next
 	w.r = newRig(w.t, w.r.d.cfg, w.store)
@@ -96,7 +97,8 @@ func (r *rig) refeed(recs []fed) {
 
 // check holds what must be true at any moment.
 func (w *world) check() {
-	p, _ := w.r.k.advance()
+	w.r.k.advance()
+	p := w.r.k.progress().Positions[0]
 	if p.Settled > p.Applied {
 		w.rt.Fatalf("settled %s is ahead of applied %s", p.Settled, p.Applied)
 	}
@@ -105,19 +107,42 @@ func (w *world) check() {
 	for u, items := range w.store.items {
 		for _, it := range items {
 			for _, d := range it.Deliveries {
-				if it.Content < p.Settled && !d.Outcome.Class.Terminal() {
+				if it.Content < p.Settled && !d.Outcome.Class.Terminal() && d.Hint == carillon.HintNone {
 					w.rt.Fatalf("%s: settled is %s, but the delivery of %s to %s is %s", u, p.Settled, it.Content, d.Endpoint, d.Outcome.Class)
+				}
+				if n := w.store.hinted(u, it, d); d.Hint != carillon.HintNone && n != 1 {
+					w.rt.Fatalf("%s: the delivery of %s to %s is %s, but has %d rows", u, it.Content, d.Endpoint, d.Hint, n)
 				}
 			}
 		}
 	}
 	busy := map[string]int{}
+	w.r.v.mu.Lock()
+	defer w.r.v.mu.Unlock()
 	for _, push := range w.r.v.pushes {
 		k := push.User.Key() + " " + push.Endpoint.ID
 		if busy[k]++; busy[k] > 1 {
 			w.rt.Fatalf("%s has two unanswered pushes", k)
 		}
 	}
+}
+
+// hinted counts the hint rows of a delivery; m.mu is held.
+func (m *memory) hinted(u carillon.User, it carillon.Item, d carillon.Delivery) (n int) {
+	is := func(r carillon.Ref) bool {
+		return r.User == u && r.Created == it.Created && r.Content == it.Content && r.Endpoint == d.Endpoint
+	}
+	for _, r := range m.dues {
+		if d.Hint == carillon.HintDue && is(r.Ref) && r.At == d.Due {
+			n++
+		}
+	}
+	for _, r := range m.parked {
+		if d.Hint == carillon.HintParked && is(r.Ref) {
+			n++
+		}
+	}
+	return n
 }
 
 // finish answers everything and compares with the model.
@@ -134,14 +159,17 @@ func (w *world) finish() {
 	if a, s := w.r.positions(); a != int64(len(w.records)) || s != a {
 		w.rt.Fatalf("after everything was answered applied is %d, settled %d, of %d", a, s, len(w.records))
 	}
+	if n := len(w.store.dues) + len(w.store.parked); n != 0 {
+		w.rt.Fatalf("%d hints are left: %v %v", n, w.store.dues, w.store.parked)
+	}
 	if n := w.r.k.inFlight.Load(); n != 0 {
 		w.rt.Fatalf("%d credits are still out", n)
 	}
 	for _, u := range w.users {
-		before := len(w.r.v.log)
+		before := len(w.r.v.all())
 		w.feed(w.r.sends(u, "last"))
 		got := map[string]bool{}
-		for _, p := range w.r.v.log[before:] {
+		for _, p := range w.r.v.all()[before:] {
 			got[p.Endpoint.ID] = true
 		}
 		if fmt.Sprint(got) != fmt.Sprint(w.alive[u]) {
@@ -157,7 +185,7 @@ func (w *world) finish() {
 // order: first attempts to one endpoint are handed off in seq order.
 func (w *world) order() {
 	last := map[string]carillon.Seq{}
-	for _, p := range w.r.v.log {
+	for _, p := range w.r.v.all() {
 		k := p.User.Key() + " " + p.Endpoint.ID
 		if p.Attempt == 1 && p.Seq < last[k] {
 			w.rt.Fatalf("%s: %s was handed off after %s", k, p.Seq, last[k])
@@ -170,7 +198,7 @@ func (w *world) order() {
 // once: without a crash, no delivery is handed off twice but by a retry.
 func (w *world) once() {
 	seen := map[string]bool{}
-	for _, p := range w.r.v.log {
+	for _, p := range w.r.v.all() {
 		k := fmt.Sprint(p.User, p.Endpoint.ID, p.Seq, p.Attempt)
 		if seen[k] {
 			w.rt.Fatalf("attempt %d of %s to %s was made twice", p.Attempt, p.Seq, p.Endpoint.ID)

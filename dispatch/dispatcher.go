@@ -20,6 +20,7 @@ type Dispatcher struct {
 	shards  []*shard
 	slots   [carillon.Slots]uint8 // which shard owns a slot
 	loads   chan *loadBatch
+	leaver  *leaver
 	halt    chan struct{} // closed when shards shall stop trying
 
 	mu      sync.Mutex
@@ -46,6 +47,7 @@ func New(cfg Config, deps Deps) (*Dispatcher, error) {
 		return nil, fmt.Errorf("dispatch: cache of %d bytes: %w", d.cfg.CacheBytes, err)
 	}
 	d.loads = make(chan *loadBatch, 64)
+	d.leaver = newLeaver(d)
 	for i := range d.cfg.Shards {
 		d.shards = append(d.shards, newShard(d, i))
 	}
@@ -80,6 +82,7 @@ func (d *Dispatcher) Run(ctx context.Context, source Source) error {
 	for _, s := range d.shards {
 		shards.Go(func() { s.run(shardCtx) })
 	}
+	loaders.Go(func() { d.leaver.run(shardCtx) })
 	for range d.cfg.Loaders {
 		loaders.Go(d.loadUsers)
 	}
@@ -120,6 +123,7 @@ func (d *Dispatcher) consume(ctx context.Context, c *journal.Claim) error {
 		saved = k.positions(run, c)
 		stop()
 	})
+	wg.Go(func() { k.recallDue(run) })
 	err := k.fetch(run, c)
 	stop()
 	wg.Wait()
@@ -192,4 +196,14 @@ func (d *Dispatcher) Ready(partitions int) error {
 		return fmt.Errorf("%d of %d partitions are consumed", n, partitions)
 	}
 	return nil
+}
+
+// laneChanged wakes every partition's keeper: what is parked may drain, or a
+// probe falls due.
+func (d *Dispatcher) laneChanged() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, k := range d.keepers {
+		nudge(k.hints.wake)
+	}
 }

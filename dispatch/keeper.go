@@ -12,6 +12,14 @@ import (
 	"carillon/journal"
 )
 
+const (
+	// A ledger row covers about a second, or so many records.
+	ledgerFor     = 1000
+	ledgerRecords = 50_000
+	// trimEvery is how often what is settled is trimmed from the journal.
+	trimEvery = 5 * time.Second
+)
+
 // maxWindows bounds the fetched batches of a partition that are worked on.
 const maxWindows = 64
 
@@ -25,6 +33,7 @@ type keeper struct {
 	inFlight  atomic.Int64  // records not settled, and deliveries beyond each one's first
 	wake      chan struct{} // the positions may move
 	room      chan struct{} // there are credits, or windows, again
+	hints     *hints
 
 	mu        sync.Mutex
 	windows   []*window // in order; the front ones are passed by settled
@@ -32,11 +41,13 @@ type keeper struct {
 	from      carillon.Seq
 	applied   carillon.Seq // next seqs: all below are applied, settled
 	settled   carillon.Seq
-	replayEnd carillon.Seq // records below may have rows already
+	ledger    carillon.LedgerRow // of the range that is being settled
+	ledgerAt  int64              // when it began, milliseconds
+	replayEnd carillon.Seq       // records below may have rows already
 }
 
 func newKeeper(d *Dispatcher, partition int32, tenure uint64) *keeper {
-	return &keeper{d: d, partition: partition, tenure: tenure, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	return &keeper{d: d, partition: partition, tenure: tenure, wake: make(chan struct{}, 1), room: make(chan struct{}, 1), hints: newHints()}
 }
 
 // nudge leaves a wake-up in a channel of capacity one.
@@ -109,6 +120,7 @@ func (k *keeper) fetch(ctx context.Context, c *journal.Claim) error {
 func (k *keeper) deal(b journal.Batch) {
 	n := len(b.Records)
 	w := &window{k: k, next: b.Next}
+	w.tally.records = int64(n)
 	w.unapplied.Store(int32(n)) //nolint:gosec // bounded by the fetch's bytes
 	w.unsettled.Store(int32(n)) //nolint:gosec // likewise
 	k.mu.Lock()
@@ -146,18 +158,25 @@ func (k *keeper) admit(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// advance moves both positions over the windows that are done.
-func (k *keeper) advance() (p carillon.Progress, moved bool) {
+// advance moves both positions over the windows that are done, and the ledger
+// with settled.
+func (k *keeper) advance() (moved bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	was := carillon.Progress{Applied: k.applied, Settled: k.settled}
+	applied, settled := k.applied, k.settled
 	for k.behind < len(k.windows) && k.windows[k.behind].unapplied.Load() == 0 {
 		k.applied = max(k.applied, k.windows[k.behind].next)
 		k.behind++
 	}
 	done := 0
 	for done < k.behind && k.windows[done].unsettled.Load() == 0 {
-		k.settled = k.windows[done].next
+		w := k.windows[done]
+		if k.ledger.Records == 0 {
+			k.ledger = carillon.LedgerRow{Partition: k.partition, From: k.settled}
+			k.ledgerAt = k.d.deps.Clock.UnixMilli()
+		}
+		w.tally.addTo(&k.ledger)
+		k.settled = w.next
 		k.windows[done] = nil
 		done++
 	}
@@ -166,8 +185,26 @@ func (k *keeper) advance() (p carillon.Progress, moved bool) {
 	if done > 0 {
 		nudge(k.room)
 	}
-	p = carillon.Progress{Partition: k.partition, Applied: k.applied, Settled: k.settled}
-	return p, p.Applied != was.Applied || p.Settled != was.Settled
+	return k.applied != applied || k.settled != settled
+}
+
+// progress is how far the partition is, with the ledger row of the range that
+// is being settled; a range that is long enough is closed with it.
+func (k *keeper) progress() carillon.Rows {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	rows := carillon.Rows{Positions: []carillon.Progress{{Partition: k.partition, Applied: k.applied, Settled: k.settled}}}
+	if k.ledger.Records == 0 {
+		return rows
+	}
+	now := k.d.deps.Clock.UnixMilli()
+	k.ledger.To = k.settled
+	k.ledger.Expires = now + carillon.MaxLife.Milliseconds()
+	rows.Ledger = []carillon.LedgerRow{k.ledger}
+	if k.ledger.Records >= ledgerRecords || now-k.ledgerAt >= ledgerFor {
+		k.ledger = carillon.LedgerRow{}
+	}
+	return rows
 }
 
 // idle tells whether nothing is in flight.
@@ -184,8 +221,7 @@ func (k *keeper) positions(ctx context.Context, c *journal.Claim) error {
 	t := clock.NewTimer(time.Hour)
 	defer t.Stop()
 	var unsynced bool
-	var last carillon.Progress
-	synced := clock.Now()
+	synced, trimmed := clock.Now(), clock.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -193,35 +229,39 @@ func (k *keeper) positions(ctx context.Context, c *journal.Claim) error {
 		case <-k.wake:
 		case <-t.C:
 		}
-		p, moved := k.advance()
-		if moved {
-			last, unsynced = p, true
-		}
-		if !unsynced {
+		moved := k.advance()
+		if unsynced = unsynced || moved; !unsynced {
 			continue
 		}
-		wait := k.d.cfg.SyncEvery - clock.Now().Sub(synced)
-		if wait > 0 {
+		if wait := k.d.cfg.SyncEvery - clock.Now().Sub(synced); wait > 0 {
 			if moved {
-				k.save(last, false)
+				k.save(false)
 			}
 			t.Reset(wait)
 			continue
 		}
-		if k.save(last, true) {
-			unsynced, synced = false, clock.Now()
-			if err := c.Commit(ctx, last.Settled); err != nil && ctx.Err() == nil {
-				return fmt.Errorf("dispatch: commit of partition %d: %w", k.partition, err)
-			}
-		} else {
+		if !k.save(true) {
 			t.Reset(k.d.cfg.SyncEvery)
+			continue
+		}
+		unsynced, synced = false, clock.Now()
+		settled := k.settledNow()
+		if err := c.Commit(ctx, settled); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("dispatch: commit of partition %d: %w", k.partition, err)
+		}
+		if k.d.deps.Trim != nil && clock.Now().Sub(trimmed) >= trimEvery {
+			trimmed = clock.Now()
+			if err := k.d.deps.Trim(ctx, k.partition, settled); err != nil && ctx.Err() == nil {
+				k.d.deps.Log.Warn("the journal could not be trimmed; it grows until it can", "partition", k.partition, "error", err)
+			}
 		}
 	}
 }
 
-// save writes progress; a store that fails is reported and tried again later.
-func (k *keeper) save(p carillon.Progress, sync bool) bool {
-	rows := carillon.Rows{Positions: []carillon.Progress{p}}
+// save writes progress and ledger; a store that fails is reported and tried
+// again later.
+func (k *keeper) save(sync bool) bool {
+	rows := k.progress()
 	if err := k.d.deps.Store.Write(&rows, sync); err != nil {
 		k.d.storeFault("positions", err)
 		return false
@@ -245,13 +285,13 @@ func (k *keeper) finish(ctx context.Context, c *journal.Claim) error {
 		}
 		break
 	}
-	p, _ := k.advance()
-	if !k.save(p, true) {
+	k.advance()
+	if !k.save(true) {
 		return errors.New("dispatch: the last positions could not be saved; the next start repeats a little")
 	}
 	commit, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer done()
-	if err := c.Commit(commit, p.Settled); err != nil {
+	if err := c.Commit(commit, k.settledNow()); err != nil {
 		k.d.deps.Log.Info("the last commit failed; the store has the position", "partition", k.partition, "error", err)
 	}
 	return nil

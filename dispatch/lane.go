@@ -3,7 +3,10 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"carillon"
 )
@@ -19,9 +22,14 @@ type lane struct {
 	sender carillon.Sender // nil when the lane could not be opened
 	wake   chan struct{}
 
-	mu    sync.Mutex
-	queue []*delivery
-	head  int
+	// shut mirrors the breaker for the shards' quick look.
+	shut atomic.Bool
+
+	mu      sync.Mutex
+	queue   []*delivery
+	head    int
+	breaker breaker
+	oldest  int64 // when the queue was last seen to move, ms; 0 = it is empty
 
 	answersMu sync.Mutex // answers of one sender may come from several connections
 	back      [][]answer // by shard, reused
@@ -35,6 +43,8 @@ type answer struct {
 	kind carillon.Kind
 	// withdrawn tells that the shard had suppressed it: the lane only lets go.
 	withdrawn bool
+	// parked tells that the lane shut before it was handed off.
+	parked bool
 }
 
 func newLane(d *Dispatcher, key carillon.Lane, index int) *lane {
@@ -44,6 +54,9 @@ func newLane(d *Dispatcher, key carillon.Lane, index int) *lane {
 // put appends deliveries; the caller keeps the slice.
 func (l *lane) put(ds []*delivery) {
 	l.mu.Lock()
+	if l.head == len(l.queue) {
+		l.oldest = l.d.deps.Clock.UnixMilli()
+	}
 	l.queue = append(l.queue, ds...)
 	l.mu.Unlock()
 	nudge(l.wake)
@@ -56,6 +69,9 @@ func (l *lane) pop(into []*delivery) int {
 	n := copy(into, l.queue[l.head:])
 	clear(l.queue[l.head : l.head+n])
 	l.head += n
+	if n > 0 {
+		l.oldest = l.d.deps.Clock.UnixMilli()
+	}
 	if l.head == len(l.queue) {
 		l.queue, l.head = l.queue[:0], 0
 	} else if l.head > 4096 && l.head > len(l.queue)/2 {
@@ -86,12 +102,18 @@ func (l *lane) run(ctx context.Context) error {
 	return failed
 }
 
-// handOff gives queued deliveries to the sender, in order, as it has room.
+// handOff gives queued deliveries to the sender, in order, as it has room. What
+// is queued when the breaker shuts goes back to the shards, which park it.
 func (l *lane) handOff(ctx context.Context) {
 	taken := make([]*delivery, l.d.cfg.LaneBatch)
 	pushes := make([]carillon.Push, 0, l.d.cfg.LaneBatch)
+	stall := l.d.deps.Clock.NewTimer(stallAfter * time.Millisecond)
+	defer stall.Stop()
 	for {
 		room := min(l.sender.Room(), len(taken))
+		if l.shut.Load() {
+			room = len(taken)
+		}
 		n := 0
 		if room > 0 {
 			n = l.pop(taken[:room])
@@ -101,6 +123,9 @@ func (l *lane) handOff(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			case <-l.wake:
+			case <-stall.C:
+				l.checkStall()
+				stall.Reset(stallAfter * time.Millisecond)
 			}
 			continue
 		}
@@ -113,11 +138,63 @@ func (l *lane) handOff(ctx context.Context) {
 	}
 }
 
+// checkStall shuts a lane whose queue has not moved for too long.
+func (l *lane) checkStall() {
+	now := l.d.deps.Clock.UnixMilli()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.head < len(l.queue) && l.breaker.stalled(now-l.oldest, now, rand.Float64()) { //nolint:gosec // jitter needs no secrecy
+		l.changed()
+	}
+}
+
+// changed tells everybody that the breaker is another one; l.mu is held.
+func (l *lane) changed() {
+	shut := l.breaker.closed()
+	if shut != l.shut.Load() {
+		if shut {
+			l.d.deps.Log.Warn("a lane is shut; its deliveries park", "platform", l.key.Platform.String(), "app", l.key.Host, "why", l.breaker.why)
+			l.d.metrics.shuts.Inc()
+		} else {
+			l.d.deps.Log.Info("a lane is open again", "platform", l.key.Platform.String(), "app", l.key.Host)
+		}
+		l.shut.Store(shut)
+	}
+	nudge(l.wake)
+	l.d.laneChanged()
+}
+
+// admits tells whether deliveries may go, and from when a probe may.
+func (l *lane) admits(now int64) (open bool, until int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.breaker.closed(), max(l.breaker.until, now)
+}
+
+// probe takes the turn of the one delivery that tries a shut lane.
+func (l *lane) probe(now int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.breaker.probe(now)
+}
+
+// unprobe gives that turn back.
+func (l *lane) unprobe() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.breaker.unprobe()
+}
+
 // claim swaps the words of taken deliveries and makes pushes of those that are
 // still wanted and not too late.
 func (l *lane) claim(pushes []carillon.Push, taken []*delivery) []carillon.Push {
 	now := l.d.deps.Clock.UnixMilli()
+	shut := l.shut.Load()
 	for _, d := range taken {
+		if shut && !d.probe {
+			l.letGo(answer{d: d, parked: d.word.CompareAndSwap(wordQueued, wordHanded), withdrawn: d.word.Load() == wordSuppressed})
+			continue
+		}
 		if !d.word.CompareAndSwap(wordQueued, wordHanded) {
 			l.letGo(answer{d: d, withdrawn: true})
 			continue
@@ -164,6 +241,7 @@ func (l *lane) reject(ctx context.Context) {
 
 // Answers takes a batch of the sender's answers back to their shards.
 func (l *lane) Answers(batch []carillon.Answer) {
+	l.judge(batch)
 	l.answersMu.Lock()
 	defer l.answersMu.Unlock()
 	for i := range batch {
@@ -177,6 +255,19 @@ func (l *lane) Answers(batch []carillon.Answer) {
 			l.d.shards[i].in.answered(as)
 			clear(as)
 			l.back[i] = as[:0]
+		}
+	}
+}
+
+// judge shows the breaker what came back.
+func (l *lane) judge(batch []carillon.Answer) {
+	now := l.d.deps.Clock.UnixMilli()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range batch {
+		d := batch[i].Ref.(*delivery)                                               //nolint:forcetypeassert,errcheck // every push of ours carries one
+		if l.breaker.answer(batch[i].Outcome, d.endpoint.ID, now, rand.Float64()) { //nolint:gosec // jitter needs no secrecy
+			l.changed()
 		}
 	}
 }

@@ -22,6 +22,11 @@ type metrics struct {
 	storeFaults  *vm.Counter
 	cacheHits    *vm.Counter
 	cacheMisses  *vm.Counter
+	parked       *vm.Counter
+	recalled     *vm.Counter
+	shuts        *vm.Counter
+	leaves       *vm.Counter
+	leavesCapped *vm.Counter
 	rows         *vm.Counter
 	lateRows     *vm.Counter
 	writes       *vm.Histogram
@@ -41,6 +46,11 @@ func newMetrics() *metrics {
 		storeFaults:  vm.GetOrCreateCounter("carillon_dispatch_store_faults_total"),
 		cacheHits:    vm.GetOrCreateCounter(`carillon_dispatch_directory_lookups_total{result="hit"}`),
 		cacheMisses:  vm.GetOrCreateCounter(`carillon_dispatch_directory_lookups_total{result="miss"}`),
+		parked:       vm.GetOrCreateCounter("carillon_dispatch_deliveries_parked_total"),
+		recalled:     vm.GetOrCreateCounter("carillon_dispatch_hints_recalled_total"),
+		shuts:        vm.GetOrCreateCounter("carillon_dispatch_lane_shuts_total"),
+		leaves:       vm.GetOrCreateCounter("carillon_dispatch_endpoints_gone_total"),
+		leavesCapped: vm.GetOrCreateCounter("carillon_dispatch_endpoints_gone_over_cap_total"),
 		rows:         vm.GetOrCreateCounter(`carillon_dispatch_rows_total{kind="item"}`),
 		lateRows:     vm.GetOrCreateCounter(`carillon_dispatch_rows_total{kind="outcome"}`),
 		writes:       vm.GetOrCreateHistogram("carillon_dispatch_write_seconds"),

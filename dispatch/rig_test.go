@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -27,6 +28,8 @@ type memory struct {
 	items     map[carillon.User]map[carillon.Seq]carillon.Item
 	idems     map[carillon.RequestID]carillon.Idem
 	progress  map[int32]carillon.Progress
+	dues      []carillon.DueRow
+	parked    []carillon.ParkedRow
 	itemRows  int
 	lateRows  int
 	fault     error
@@ -127,6 +130,22 @@ func (m *memory) Write(rows *carillon.Rows, _ bool) error {
 			m.endpoints[u][r.Endpoint.ID] = r.Endpoint
 		}
 	}
+	for _, r := range rows.Dues {
+		r.Ref.User = own(r.Ref.User)
+		m.dues = slices.DeleteFunc(m.dues, func(o carillon.DueRow) bool { return o.At == r.At && o.Ref == r.Ref })
+		if !r.Done {
+			m.dues = append(m.dues, r)
+		}
+	}
+	for _, r := range rows.Parked {
+		r.Ref.User, r.Lane.Host = own(r.Ref.User), host
+		m.parked = slices.DeleteFunc(m.parked, func(o carillon.ParkedRow) bool { return o.Ref == r.Ref })
+		if !r.Done {
+			m.parked = append(m.parked, r)
+		}
+	}
+	slices.SortFunc(m.dues, compareDue)
+	slices.SortFunc(m.parked, compareParked)
 	for _, r := range rows.Idems {
 		m.idems[r.Idem.RID] = r.Idem
 	}
@@ -134,6 +153,57 @@ func (m *memory) Write(rows *carillon.Rows, _ bool) error {
 		m.progress[p.Partition] = p
 	}
 	return nil
+}
+
+// waiting counts the hint rows.
+func (m *memory) waiting() (dues, parked int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.dues), len(m.parked)
+}
+
+func compareRef(a, b carillon.Ref) int {
+	return cmp.Or(cmp.Compare(a.Content, b.Content), cmp.Compare(a.User.Key(), b.User.Key()), cmp.Compare(a.Endpoint, b.Endpoint))
+}
+
+func compareDue(a, b carillon.DueRow) int {
+	return cmp.Or(cmp.Compare(a.At, b.At), compareRef(a.Ref, b.Ref))
+}
+
+func compareParked(a, b carillon.ParkedRow) int {
+	return cmp.Or(cmp.Compare(a.Lane.Platform, b.Lane.Platform), compareRef(a.Ref, b.Ref))
+}
+
+func (m *memory) Due(dst []carillon.DueRow, _ int32, after *carillon.DueRow, n int) ([]carillon.DueRow, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.dues {
+		if len(dst) < n && (after == nil || compareDue(r, *after) > 0) {
+			dst = append(dst, r)
+		}
+	}
+	return dst, m.fault
+}
+
+func (m *memory) Parked(dst []carillon.ParkedRow, _ int32, lane carillon.Lane, low bool, after *carillon.ParkedRow, n int) ([]carillon.ParkedRow, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.parked {
+		if r.Lane == lane && r.Low == low && len(dst) < n && (after == nil || compareParked(r, *after) > 0) {
+			dst = append(dst, r)
+		}
+	}
+	return dst, m.fault
+}
+
+func (m *memory) ParkedDepth(int32) ([]carillon.ParkedCount, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var counts []carillon.ParkedCount
+	for _, r := range m.parked {
+		counts = append(counts, carillon.ParkedCount{Lane: r.Lane, Low: r.Low, Rows: 1})
+	}
+	return counts, m.fault
 }
 
 func (m *memory) fail(err error) {
@@ -225,6 +295,13 @@ func (v *vendor) answer(t *testing.T, endpoint string, o carillon.Outcome) caril
 	return p
 }
 
+// all are the pushes so far, in hand-off order.
+func (v *vendor) all() []carillon.Push {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.log)
+}
+
 // waiting lists the endpoints with an unanswered push, in hand-off order.
 func (v *vendor) waiting() []string {
 	v.mu.Lock()
@@ -256,6 +333,21 @@ type rig struct {
 	clock *carillon.Clock
 	next  carillon.Seq
 	stop  func()
+
+	journal leavesJournal
+}
+
+// leavesJournal keeps what applying appends.
+type leavesJournal struct {
+	mu      sync.Mutex
+	entries []journal.Entry
+}
+
+func (j *leavesJournal) Append(_ context.Context, entries []journal.Entry) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.entries = append(j.entries, entries...)
+	return nil
 }
 
 // idleSource is a journal whose partitions the test plays itself.
@@ -270,16 +362,27 @@ func newRig(t *testing.T, cfg Config, store *memory) *rig {
 	t.Helper()
 	clock := &carillon.Clock{}
 	v := &vendor{to: map[carillon.Lane]carillon.Receiver{}, room: 1000, now: clock.UnixMilli}
-	d, err := New(cfg, Deps{Store: store, Vendors: v, IDs: &carillon.IDKey{1}, Clock: clock, Log: slog.New(slog.DiscardHandler)})
+	r := &rig{t: t, store: store, v: v, clock: clock, next: carillon.MakeSeq(1, 0)}
+	d, err := New(cfg, Deps{Store: store, Vendors: v, Journal: &r.journal, IDs: &carillon.IDKey{1}, Clock: clock, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, d: d, store: store, v: v, clock: clock, next: carillon.MakeSeq(1, 0)}
+	r.d = d
 	r.k = newKeeper(d, 0, 1)
 	r.k.from, r.k.applied, r.k.settled = r.next, r.next, r.next
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- d.Run(ctx, idleSource{}) }()
+	if err := r.k.loadHints(); err != nil {
+		t.Fatal(err)
+	}
+	d.keepers[0] = r.k
+	go func() {
+		var wg sync.WaitGroup
+		wg.Go(func() { r.k.recallDue(ctx) })
+		err := d.Run(ctx, idleSource{})
+		wg.Wait()
+		done <- err
+	}()
 	stopped := false
 	r.stop = func() {
 		if stopped {
@@ -326,7 +429,8 @@ func (r *rig) flush() {
 
 // positions are the two as offsets from the epoch's start.
 func (r *rig) positions() (applied, settled int64) {
-	p, _ := r.k.advance()
+	r.k.advance()
+	p := r.k.progress().Positions[0]
 	return p.Applied.Offset(), p.Settled.Offset()
 }
 

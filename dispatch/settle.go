@@ -50,7 +50,7 @@ func (s *shard) flush(all bool) {
 	clear(s.unsent[len(wait):])
 	s.unsent = wait
 	s.dirty, s.finished = 0, 0
-	if len(s.rows.Items)+len(s.rows.Outcomes)+len(s.rows.Endpoints)+len(s.rows.Idems) > 0 {
+	if len(s.rows.Items)+len(s.rows.Outcomes)+len(s.rows.Endpoints)+len(s.rows.Idems)+len(s.rows.Dues)+len(s.rows.Parked) > 0 {
 		began := s.d.deps.Clock.Now()
 		if !s.must("write", func() error { return s.d.deps.Store.Write(&s.rows, false) }) {
 			return
@@ -63,6 +63,9 @@ func (s *shard) flush(all bool) {
 // row adds a notification's row to the batch.
 func (s *shard) row(p *pending) {
 	s.rows.Items = append(s.rows.Items, carillon.ItemRow{User: p.r.user, Item: &p.item, Moved: p.moved})
+	for i := range p.item.Deliveries {
+		s.hintRow(p, &p.item.Deliveries[i])
+	}
 	if p.hasIdem {
 		s.rows.Idems = append(s.rows.Idems, carillon.IdemRow{User: p.r.user, Idem: p.idem})
 	}
@@ -76,6 +79,14 @@ func (s *shard) written() {
 	clear(s.rows.Idems)
 	s.rows.Items, s.rows.Outcomes = s.rows.Items[:0], s.rows.Outcomes[:0]
 	s.rows.Endpoints, s.rows.Idems = s.rows.Endpoints[:0], s.rows.Idems[:0]
+	clear(s.rows.Dues)
+	clear(s.rows.Parked)
+	s.rows.Dues, s.rows.Parked = s.rows.Dues[:0], s.rows.Parked[:0]
+	for i := range s.notes {
+		s.notes[i].tell()
+		s.notes[i] = note{}
+	}
+	s.notes = s.notes[:0]
 	for i, p := range s.wrote {
 		p.written = true
 		p.win.applied()

@@ -26,7 +26,6 @@ type shard struct {
 	partAt    int64
 	lanes     map[carillon.Lane]*lane
 	out       [][]*delivery // by lane, on its way to the queues
-	due       dueHeap
 
 	rec     journal.Record // reused for decoding
 	targets []carillon.Target
@@ -39,6 +38,7 @@ type shard struct {
 	broken   bool       // the store failed while stopping: nothing counts any more
 	lates    []*pending // whose outcome rows are in rows
 	applied  []applied  // other records whose rows are in rows
+	notes    []note     // hints whose rows are in rows
 
 	spareResidents []*resident
 	sparePendings  []*pending
@@ -59,6 +59,22 @@ type inbox struct {
 	slices  []slice
 	answers []answer
 	loads   []*loadBatch
+	recalls []*recall
+	left    []*pending
+}
+
+func (in *inbox) recall(r *recall) {
+	in.mu.Lock()
+	in.recalls = append(in.recalls, r)
+	in.mu.Unlock()
+	nudge(in.wake)
+}
+
+func (in *inbox) leftAt(ps []*pending) {
+	in.mu.Lock()
+	in.left = append(in.left, ps...)
+	in.mu.Unlock()
+	nudge(in.wake)
 }
 
 func (in *inbox) slice(sl slice) {
@@ -87,6 +103,8 @@ type mail struct {
 	slices  []slice
 	answers []answer
 	loads   []*loadBatch
+	recalls []*recall
+	left    []*pending
 }
 
 // take swaps what came in with the emptied slices of the last round.
@@ -94,11 +112,15 @@ func (in *inbox) take(m *mail) {
 	clear(m.slices)
 	clear(m.answers)
 	clear(m.loads)
+	clear(m.recalls)
+	clear(m.left)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	m.slices, in.slices = in.slices, m.slices[:0]
 	m.answers, in.answers = in.answers, m.answers[:0]
 	m.loads, in.loads = in.loads, m.loads[:0]
+	m.recalls, in.recalls = in.recalls, m.recalls[:0]
+	m.left, in.left = in.left, m.left[:0]
 }
 
 func newShard(d *Dispatcher, index int) *shard {
@@ -138,8 +160,11 @@ func (s *shard) round(m *mail) {
 	for i := range m.answers {
 		s.answer(&m.answers[i])
 	}
-	for d := s.due.next(s.now); d != nil; d = s.due.next(s.now) {
-		s.send(d)
+	for _, r := range m.recalls {
+		s.recall(r)
+	}
+	for _, a := range m.left {
+		s.left(a)
 	}
 	for i := range m.slices {
 		s.slice(&m.slices[i])
@@ -179,6 +204,12 @@ func (s *shard) answer(a *answer) {
 		s.settle(p)
 		return
 	}
+	if a.parked { // the lane shut before it was handed off
+		s.pass(d)
+		s.park(d)
+		s.settle(p)
+		return
+	}
 	row := d.row()
 	row.Handed, row.Answered, row.Kind = d.handed, a.at, a.kind
 	if !a.o.Unsent {
@@ -189,15 +220,17 @@ func (s *shard) answer(a *answer) {
 	switch {
 	case v.Final.Class.Terminal():
 		s.end(d, v.Final)
-		s.settle(p)
+		if v.Final.Class == carillon.Gone {
+			s.gone(d, v.Final)
+		}
 	case p.replaced:
 		s.end(d, carillon.Outcome{Class: carillon.Suppressed, Reason: whyReplaced})
-		s.settle(p)
 	default:
 		row.Outcome = a.o
 		s.d.metrics.retries.Inc()
-		s.due.add(d, v.Retry)
+		s.rest(d, carillon.HintDue, v.Retry)
 	}
+	s.settle(p)
 }
 
 // post hands a lane what has gathered for it.
@@ -224,7 +257,7 @@ func (s *shard) lane(key carillon.Lane) *lane {
 
 // arm sets the timer to the next thing that falls due.
 func (s *shard) arm() {
-	next := s.due.first()
+	var next int64
 	sooner := func(at int64) {
 		if next == 0 || at < next {
 			next = at

@@ -15,6 +15,28 @@ type window struct {
 	next      carillon.Seq // the seq after its last record
 	unapplied atomic.Int32
 	unsettled atomic.Int32
+	tally     tally
+}
+
+// tally counts, for the ledger, what became of a window's records by the time
+// they are settled.
+type tally struct {
+	records  int64
+	planned  atomic.Int64
+	open     atomic.Int64
+	terminal [carillon.Classes]atomic.Int64
+}
+
+// count adds one settled record's deliveries.
+func (t *tally) count(ds []carillon.Delivery) {
+	t.planned.Add(int64(len(ds)))
+	for i := range ds {
+		if c := ds[i].Outcome.Class; c.Terminal() {
+			t.terminal[c].Add(1)
+		} else {
+			t.open.Add(1)
+		}
+	}
 }
 
 // applied counts one record whose rows are written.
@@ -32,6 +54,16 @@ func (w *window) settled() {
 	}
 }
 
+// addTo adds the window's counts to a ledger row.
+func (t *tally) addTo(row *carillon.LedgerRow) {
+	row.Records += t.records
+	row.Planned += t.planned.Load()
+	row.Open += t.open.Load()
+	for c := range t.terminal {
+		row.Terminal[c] += t.terminal[c].Load()
+	}
+}
+
 // slice is the part of a window that one shard works on.
 type slice struct {
 	win     *window
@@ -45,6 +77,8 @@ type record struct {
 	win  *window
 	f    *journal.Fetched
 	hash uint64
+	// recall is a hint in a record's place: win and f are nil then.
+	recall *recall
 }
 
 // cut deals a batch's records over shards.

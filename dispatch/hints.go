@@ -1,0 +1,285 @@
+package dispatch
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"carillon"
+)
+
+const (
+	// recallBatch is how many hints of one kind a partition reads at once, and
+	// the most that are recalled and not done.
+	recallBatch = 256
+	// hintIdle is how long a keeper waits for a hint at most before it looks
+	// again.
+	hintIdle = time.Minute
+)
+
+// recall is a hint that came up: a delivery of an earlier plan gets a turn.
+// Its row stays until the delivery's outcome, or another hint, is written.
+type recall struct {
+	k     *keeper
+	kind  carillon.Hint
+	ref   carillon.Ref
+	at    int64 // due rows: their time
+	lane  waitingLane
+	probe bool // goes through a shut lane
+}
+
+// waitingLane is a lane's queue of parked deliveries of one priority.
+type waitingLane struct {
+	lane carillon.Lane
+	low  bool
+}
+
+// waiting is what a partition keeps of one waitingLane.
+type waiting struct {
+	rows     int64 // written and not removed
+	recalled int   // of those, how many are with a shard
+	cursor   *carillon.ParkedRow
+}
+
+// hints is what a partition knows of its durable waiting deliveries.
+type hints struct {
+	wake chan struct{}
+
+	mu       sync.Mutex
+	soonest  int64 // of due rows written since the last look; 0 = none
+	cursor   *carillon.DueRow
+	recalled int // due rows that are with a shard
+	out      map[refKey]struct{}
+	parked   map[waitingLane]*waiting
+	depth    int64 // parked rows of all lanes
+}
+
+// refKey is a [carillon.Ref] that can be compared, with the kind of hint.
+type refKey struct {
+	user     string
+	created  carillon.Seq
+	endpoint string
+	turn     carillon.Kind
+	hint     carillon.Hint
+}
+
+func keyOf(ref *carillon.Ref, hint carillon.Hint) refKey {
+	return refKey{user: ref.User.Key(), created: ref.Created, endpoint: ref.Endpoint, turn: ref.Kind, hint: hint}
+}
+
+func newHints() *hints {
+	return &hints{wake: make(chan struct{}, 1), out: make(map[refKey]struct{}), parked: make(map[waitingLane]*waiting)}
+}
+
+// noteDue tells that a due row was written.
+func (h *hints) noteDue(at int64) {
+	h.mu.Lock()
+	if h.soonest == 0 || at < h.soonest {
+		h.soonest = at
+	}
+	h.mu.Unlock()
+	nudge(h.wake)
+}
+
+// park counts a delivery that is about to be parked; those after it see it.
+func (h *hints) park(w waitingLane, n int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	q := h.parked[w]
+	if q == nil {
+		q = &waiting{}
+		h.parked[waitingLane{lane: carillon.Lane{Platform: w.lane.Platform, Host: string([]byte(w.lane.Host))}, low: w.low}] = q
+	}
+	q.rows += n
+	h.depth += n
+}
+
+// behind tells whether a newcomer of a lane must park behind others.
+func (h *hints) behind(w waitingLane) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	q := h.parked[w]
+	return q != nil && q.rows > 0
+}
+
+// returned tells that a shard is done with a recalled hint; removed, that its
+// row is gone.
+func (h *hints) returned(r *recall, removed bool) {
+	h.mu.Lock()
+	delete(h.out, keyOf(&r.ref, r.kind))
+	if r.kind == carillon.HintDue {
+		h.recalled--
+	} else if q := h.parked[r.lane]; q != nil {
+		q.recalled--
+		if removed {
+			q.rows--
+			h.depth--
+		}
+	}
+	h.mu.Unlock()
+	nudge(h.wake)
+}
+
+// claim takes a row for a shard; false when one has it already.
+func (h *hints) claim(r *recall) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	key := keyOf(&r.ref, r.kind)
+	if _, taken := h.out[key]; taken {
+		return false
+	}
+	h.out[key] = struct{}{}
+	if r.kind == carillon.HintDue {
+		h.recalled++
+	} else {
+		h.parked[r.lane].recalled++
+	}
+	return true
+}
+
+// loadHints counts what an earlier run left parked.
+func (k *keeper) loadHints() error {
+	counts, err := k.d.deps.Store.ParkedDepth(k.partition)
+	if err != nil {
+		return err
+	}
+	for _, c := range counts {
+		k.hints.park(waitingLane{lane: c.Lane, low: c.Low}, c.Rows)
+	}
+	return nil
+}
+
+// recallDue gives due and parked deliveries their turns, until ctx ends.
+func (k *keeper) recallDue(ctx context.Context) {
+	clock := k.d.deps.Clock
+	t := clock.NewTimer(0)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.hints.wake:
+		case <-t.C:
+		}
+		now := clock.UnixMilli()
+		next := min(k.fireDue(now), k.drainParked(now))
+		t.Reset(min(time.Duration(max(next-now, 1))*time.Millisecond, hintIdle))
+	}
+}
+
+// fireDue recalls what is due at now; it gives the time of the next look.
+func (k *keeper) fireDue(now int64) int64 {
+	h := k.hints
+	h.mu.Lock()
+	room, cursor := recallBatch-h.recalled, h.cursor
+	h.soonest = 0
+	h.mu.Unlock()
+	later := now + hintIdle.Milliseconds()
+	if room <= 0 {
+		return later // a shard's return wakes us
+	}
+	for wrapped := cursor == nil; ; wrapped, cursor = true, nil {
+		rows, err := k.d.deps.Store.Due(nil, k.partition, cursor, room+1)
+		if err != nil {
+			k.d.storeFault("due", err)
+			return now + storeRetry.Milliseconds()
+		}
+		for i := range rows {
+			row := &rows[i]
+			if row.At > now {
+				return row.At
+			}
+			r := &recall{k: k, kind: carillon.HintDue, ref: row.Ref, at: row.At}
+			if h.claim(r) {
+				h.mu.Lock()
+				h.cursor = row
+				h.mu.Unlock()
+				k.d.recall(r)
+				if room--; room == 0 {
+					return later
+				}
+			}
+		}
+		if wrapped || len(rows) > room {
+			return later
+		}
+	}
+}
+
+// drainParked recalls parked deliveries of lanes that are open, and one of each
+// lane whose breaker lets a probe through.
+func (k *keeper) drainParked(now int64) int64 {
+	next := now + hintIdle.Milliseconds()
+	for _, w := range k.hints.lanes() {
+		l := k.d.lane(w.lane)
+		open, until := l.admits(now)
+		switch {
+		case open:
+			k.drain(w, recallBatch, false)
+		case until <= now && l.probe(now):
+			if k.drain(w, 1, true) == 0 {
+				l.unprobe()
+			}
+			next = min(next, now+stallAfter)
+		default:
+			next = min(next, max(until, now+1))
+		}
+	}
+	return next
+}
+
+// lanes are those with parked rows.
+func (h *hints) lanes() []waitingLane {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var ws []waitingLane
+	for w, q := range h.parked {
+		if q.rows > 0 {
+			ws = append(ws, w)
+		}
+	}
+	return ws
+}
+
+// drain recalls up to n parked deliveries of w, in the order of the journal,
+// and tells how many.
+func (k *keeper) drain(w waitingLane, n int, probe bool) int {
+	h := k.hints
+	h.mu.Lock()
+	q := h.parked[w]
+	room, cursor := min(n, recallBatch-q.recalled), q.cursor
+	h.mu.Unlock()
+	sent := 0
+	for wrapped := cursor == nil; room > 0; wrapped, cursor = true, nil {
+		rows, err := k.d.deps.Store.Parked(nil, k.partition, w.lane, w.low, cursor, room+recallBatch)
+		if err != nil {
+			k.d.storeFault("parked", err)
+			return sent
+		}
+		for i := range rows {
+			r := &recall{k: k, kind: carillon.HintParked, ref: rows[i].Ref, lane: w, probe: probe}
+			if !h.claim(r) {
+				continue
+			}
+			h.mu.Lock()
+			q.cursor = &rows[i]
+			h.mu.Unlock()
+			k.d.recall(r)
+			sent++
+			if room--; room == 0 {
+				return sent
+			}
+		}
+		if wrapped {
+			break
+		}
+	}
+	return sent
+}
+
+// recall sends a hint to the shard that owns the user.
+func (d *Dispatcher) recall(r *recall) {
+	d.metrics.recalled.Inc()
+	r.k.take(1)
+	d.shards[d.shardOf(r.ref.User.Hash())].in.recall(r)
+}

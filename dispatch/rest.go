@@ -1,0 +1,185 @@
+package dispatch
+
+import (
+	"slices"
+
+	"carillon"
+	"carillon/journal"
+)
+
+// note is what a keeper is told once a hint's row is written or removed.
+type note struct {
+	k      *keeper
+	due    int64   // a due row was written for then
+	recall *recall // a recalled hint is done with; its row is removed
+}
+
+func (n *note) tell() {
+	if n.due != 0 {
+		n.k.hints.noteDue(n.due)
+	}
+	if n.recall != nil {
+		n.k.hints.returned(n.recall, true)
+	}
+}
+
+// mustPark tells whether a delivery may not go to its lane now.
+func (s *shard) mustPark(d *delivery, l *lane) bool {
+	if d.probe {
+		return false
+	}
+	if l.shut.Load() {
+		return true
+	}
+	if rc := d.p.recall; rc != nil || d.row().Attempts > 0 {
+		return false // it has its turn, or takes a new one
+	}
+	return d.p.k.hints.behind(s.waitingLane(d))
+}
+
+func (s *shard) waitingLane(d *delivery) waitingLane {
+	return waitingLane{lane: d.lane.key, low: d.p.note.Priority == carillon.PriorityLow && !d.p.note.HasVisual}
+}
+
+// park leaves a delivery to its lane's parked rows.
+func (s *shard) park(d *delivery) {
+	if rc := d.p.recall; rc != nil && rc.kind == carillon.HintParked { // its row stands as it is
+		s.unrecall(d.p)
+		return
+	}
+	d.p.k.hints.park(s.waitingLane(d), 1)
+	s.d.metrics.parked.Inc()
+	s.rest(d, carillon.HintParked, 0)
+}
+
+// rest leaves an open delivery to a durable hint: it leaves memory, and its
+// outcome and its hint are written as one.
+func (s *shard) rest(d *delivery, hint carillon.Hint, at int64) {
+	p, row := d.p, d.row()
+	row.Hint, row.Due = hint, at
+	p.open--
+	if !p.written {
+		if p.open == 0 {
+			s.finished++
+			s.soil()
+		}
+		return
+	}
+	s.outcome(p, row)
+	s.hintRow(p, row)
+	s.dropHint(p)
+}
+
+// hintRow adds the hint that a delivery rests on to the batch.
+func (s *shard) hintRow(p *pending, row *carillon.Delivery) {
+	ref := carillon.Ref{User: p.r.user, Created: p.item.Created, Content: p.item.Content, Endpoint: row.Endpoint, Kind: row.Kind}
+	switch row.Hint {
+	case carillon.HintDue:
+		s.rows.Dues = append(s.rows.Dues, carillon.DueRow{Partition: p.k.partition, At: row.Due, Ref: ref, Expires: p.item.Expires})
+		s.notes = append(s.notes, note{k: p.k, due: row.Due})
+	case carillon.HintParked:
+		s.rows.Parked = append(s.rows.Parked, carillon.ParkedRow{
+			Partition: p.k.partition, Lane: carillon.Lane{Platform: row.Platform, Host: p.r.user.Host},
+			Low: p.note.Priority == carillon.PriorityLow && !p.note.HasVisual, Ref: ref, Expires: p.item.Expires,
+		})
+	case carillon.HintNone:
+	}
+}
+
+// dropHint removes the row of the hint that brought p, in the same batch as
+// what became of it.
+func (s *shard) dropHint(p *pending) {
+	rc := p.recall
+	if rc == nil {
+		return
+	}
+	p.recall = nil
+	s.removeHint(rc, p.item.Expires)
+}
+
+func (s *shard) removeHint(rc *recall, expires int64) {
+	switch rc.kind {
+	case carillon.HintDue:
+		s.rows.Dues = append(s.rows.Dues, carillon.DueRow{Partition: rc.k.partition, At: rc.at, Ref: rc.ref, Expires: expires, Done: true})
+	case carillon.HintParked:
+		s.rows.Parked = append(s.rows.Parked, carillon.ParkedRow{
+			Partition: rc.k.partition, Lane: rc.lane.lane, Low: rc.lane.low, Ref: rc.ref, Expires: expires, Done: true,
+		})
+	case carillon.HintNone:
+	}
+	s.notes = append(s.notes, note{k: rc.k, recall: rc})
+	s.soil()
+}
+
+// unrecall gives a recalled delivery back to the row that it still has.
+func (s *shard) unrecall(p *pending) {
+	rc := p.recall
+	p.recall = nil
+	p.open = 0
+	rc.k.hints.returned(rc, false)
+}
+
+// recall gives a hint's user a place in the overlay and the hint its turn.
+func (s *shard) recall(rc *recall) {
+	u := rc.ref.User
+	key := u.Key()
+	r := s.residentOf(carillon.HashUserKey([]byte(key)), key, u, rc.k.tenure)
+	if r.loading {
+		r.waiting = append(r.waiting, record{recall: rc})
+		return
+	}
+	s.recalled(r, rc)
+	s.leave(r)
+}
+
+// recalled takes a delivery up again where its hint left it.
+func (s *shard) recalled(r *resident, rc *recall) {
+	var it *carillon.Item
+	if !s.must("item", func() (err error) {
+		it, err = s.d.deps.Store.Item(r.user, rc.ref.Created)
+		return err
+	}) {
+		return
+	}
+	at := -1
+	if it != nil && it.Content == rc.ref.Content && !it.State.Deleted {
+		at = slices.IndexFunc(it.Deliveries, func(d carillon.Delivery) bool {
+			return d.Endpoint == rc.ref.Endpoint && d.Hint == rc.kind && !d.Outcome.Class.Terminal()
+		})
+	}
+	if at < 0 { // expired, replaced or over: the hint goes
+		rc.k.giveBack(1)
+		s.removeHint(rc, s.now+1)
+		return
+	}
+	p := s.newPending(r, rc.k, nil)
+	p.recall, p.written = rc, true
+	rows := append(p.item.Deliveries[:0], it.Deliveries...)
+	p.item = *it
+	p.item.Deliveries = rows
+	if err := journal.DecodeNotification(it.Body, &p.note); err != nil {
+		s.d.deps.Log.Error("an item's content cannot be decoded; its delivery is rejected", "user", r.key, "created", it.Created.String(), "error", err)
+	}
+	if p.note.ID = it.ID; it.ID.IsZero() {
+		p.note.ID = s.d.deps.IDs.Positional(r.hash, carillon.Position{Partition: it.Partition, Seq: it.Created})
+	} else {
+		r.keyed = append(r.keyed, p)
+	}
+	p.deliveries = p.deliveries[:0]
+	if cap(p.deliveries) == 0 {
+		p.deliveries = make([]delivery, 0, 1)
+	}
+	i := r.entry.find(rc.ref.Endpoint)
+	switch row := &p.item.Deliveries[at]; {
+	case i < 0 || r.entry.endpoints[i].Incarnation != row.Incarnation:
+		s.end(p.add(at, &carillon.Endpoint{ID: row.Endpoint}), carillon.Outcome{Class: carillon.Suppressed, Reason: whyLeft})
+	case p.item.Expires <= s.now:
+		s.end(p.add(at, &r.entry.endpoints[i]), carillon.Outcome{Class: carillon.Expired})
+	default:
+		row.Hint = carillon.HintNone
+		d := p.add(at, &r.entry.endpoints[i])
+		d.probe = rc.probe
+		s.send(d)
+	}
+	s.settle(p)
+}
