@@ -45,7 +45,7 @@ type Deps struct {
 	Auth          Verifier
 	Subscriptions *auth.Subscriptions
 	IDs           *carillon.IDKey
-	// Partitions is the journal's number of partitions.
+	// Partitions is the journal's number of partitions; 0 is its default, 64.
 	Partitions int
 	Applied    Applied
 	Clock      *carillon.Clock
@@ -63,9 +63,15 @@ type Gateway struct {
 	bulks   sync.Pool // *bulk
 }
 
+// defaultPartitions is journal.Config's.
+const defaultPartitions = 64
+
 // New makes a gateway. It starts nothing.
 func New(cfg Config, deps Deps) *Gateway {
 	cfg = cfg.WithDefaults()
+	if deps.Partitions <= 0 {
+		deps.Partitions = defaultPartitions
+	}
 	return &Gateway{
 		cfg: cfg, deps: deps,
 		metrics: newIngress(),
