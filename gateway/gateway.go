@@ -133,14 +133,16 @@ func (g *Gateway) append(ctx context.Context, entries []journal.Entry) error {
 	from := g.deps.Clock.Now()
 	err := g.deps.Journal.Append(ctx, entries)
 	g.metrics.appends.Update(g.deps.Clock.Now().Sub(from).Seconds())
-	return unknown(err)
+	if err != nil {
+		return unknown(err)
+	}
+	return nil
 }
 
 // unknown turns a fault that the journal has no word for, such as the end of a
 // context, into the one honest answer.
 func unknown(err error) error {
-	var e *carillon.Error
-	if err == nil || errors.As(err, &e) {
+	if _, ok := errors.AsType[*carillon.Error](err); ok {
 		return err
 	}
 	return &carillon.Error{

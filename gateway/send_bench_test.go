@@ -56,6 +56,7 @@ func BenchmarkSend(b *testing.B) {
 					b.Fatal(res, err)
 				}
 				_, _ = io.Copy(io.Discard, res.Body)
+				_ = res.Body.Close()
 			}
 			_, _ = c.Write(req)
 			answer()
