@@ -61,6 +61,7 @@ type Gateway struct {
 	budget  *budget
 	sends   sync.Pool // *send
 	bulks   sync.Pool // *bulk
+	imports sync.Pool // *importer
 }
 
 // defaultPartitions is journal.Config's.
@@ -87,6 +88,8 @@ func (g *Gateway) Register(rt *httpapi.Router) {
 	rt.Handle("POST", "/api/v1/notifications", g.postBulk)
 	rt.Bound("POST", "/api/v1/notifications", g.cfg.BulkBytes)
 
+	rt.Handle("POST", "/api/v1/endpoints", g.importEndpoints)
+	rt.Stream("POST", "/api/v1/endpoints")
 	rt.Handle("PUT", "/api/v1/me/endpoints/{installationId}", g.putEndpoint)
 	rt.Handle("GET", "/api/v1/me/endpoints", g.listEndpoints)
 	rt.Handle("DELETE", "/api/v1/me/endpoints/{installationId}", g.deleteEndpoint)
@@ -111,8 +114,6 @@ func notYet() []missing {
 		{"GET", "/api/v1/broadcasts", "broadcasts"},
 		{"GET", "/api/v1/broadcasts/{bid}", "broadcasts"},
 		{"PATCH", "/api/v1/broadcasts/{bid}", "broadcasts"},
-		{"POST", "/api/v1/endpoints", "endpoint import"},
-		{"GET", "/api/v1/endpoints", "endpoint export"},
 		{"DELETE", "/api/v1/users/{id}", "erasing a user"},
 		{"GET", "/api/v1/apps", "onboarding of apps"},
 		{"PUT", "/api/v1/apps/{host}", "onboarding of apps"},
