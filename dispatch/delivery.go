@@ -208,7 +208,7 @@ func (s *shard) end(d *delivery, o carillon.Outcome) {
 	row.Outcome = o
 	p.open--
 	s.d.metrics.outcome(row.Platform, o.Class)
-	if p.replaced {
+	if p.replaced && !p.written {
 		return // a newer version owns the row; what became of this one is in the metrics
 	}
 	if !p.written {
