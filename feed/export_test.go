@@ -45,8 +45,8 @@ func TestExport(t *testing.T) {
 	}}
 	r.store.endpoints[bob] = []carillon.Endpoint{{ID: "p", Platform: carillon.Polling, Expires: 1_795_600_000_000}}
 	one := `{"userId":"dev.alice","installationId":"phone","host":"app.example.com","platform":"ios","address":"c0ffee","appId":"com.example",` +
-		`"environment":"sandbox","locale":"de-CH","push":"tapOnly","expirationDateTime":"2026-11-25T07:06:40.123Z","registeredDateTime":"2026-11-18T08:26:40.456Z"}` + "\n"
-	two := `{"userId":"dev.bob","installationId":"p","host":"two.example.com","platform":"polling","push":"withPayload","expirationDateTime":"2026-11-25T07:06:40.000Z"}` + "\n"
+		`"environment":"sandbox","locale":"de-CH","push":"tapOnly","expirationDateTime":"2026-11-25T09:46:40.123Z","registeredDateTime":"2026-11-18T11:06:40.456Z"}` + "\n"
+	two := `{"userId":"dev.bob","installationId":"p","host":"two.example.com","platform":"polling","push":"withPayload","expirationDateTime":"2026-11-25T09:46:40.000Z"}` + "\n"
 	both := auth.DevClaims{Client: "both"}
 	for _, c := range []struct {
 		path   string
