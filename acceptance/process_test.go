@@ -63,7 +63,7 @@ func workDir(t *testing.T) string {
 // runs, when the test ends.
 func start(t *testing.T, logFile, name string, args ...string) *process {
 	t.Helper()
-	cmd := exec.Command(name, args...) //nolint:noctx // ended by signals, in order
+	cmd := exec.Command(name, args...)
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -169,10 +170,11 @@ func (r *reply) refuses(t *testing.T, status int, words ...string) {
 	}
 }
 
-// person is a user of the sample app with his token.
+// person is a user of the sample app with his token, and the position of his
+// last write, which his reads bring along.
 type person struct {
-	s         *site
-	id, token string
+	s                   *site
+	id, token, position string
 }
 
 func (s *site) person(t *testing.T, name string) *person {
@@ -306,7 +308,23 @@ func (p *person) send(t *testing.T, body map[string]any, headers ...string) stri
 
 func (p *person) post(t *testing.T, body map[string]any, headers ...string) *reply {
 	t.Helper()
-	return p.s.call(t, p.token, "POST", "/beta/me/notifications", body, headers...)
+	r := p.s.call(t, p.token, "POST", "/beta/me/notifications", body, headers...)
+	if position := r.header.Get(positionHeader); position != "" {
+		p.position = position
+	}
+	return r
+}
+
+// positionHeader tells where a write stands; a read that brings it sees the write.
+const positionHeader = "ReadWriteConsistencyToken"
+
+// get reads what the user wrote before.
+func (p *person) get(t *testing.T, path string) *reply {
+	t.Helper()
+	if p.position == "" {
+		return p.s.call(t, p.token, "GET", path, nil)
+	}
+	return p.s.call(t, p.token, "GET", path, nil, positionHeader, p.position)
 }
 
 // fence sends one more notification and waits until every device has it. As the
@@ -337,10 +355,8 @@ func raw(text string) map[string]any {
 }
 
 // with adds members to a notification.
-func with(n map[string]any, members map[string]any) map[string]any {
-	for k, v := range members {
-		n[k] = v
-	}
+func with(n, members map[string]any) map[string]any {
+	maps.Copy(n, members)
 	return n
 }
 

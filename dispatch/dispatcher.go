@@ -192,7 +192,13 @@ func (d *Dispatcher) storeFault(what string, err error) {
 func (d *Dispatcher) Ready(partitions int) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if n := len(d.keepers); n < partitions {
+	n := 0
+	for _, k := range d.keepers {
+		if k.begun() {
+			n++
+		}
+	}
+	if n < partitions {
 		return fmt.Errorf("%d of %d partitions are consumed", n, partitions)
 	}
 	return nil

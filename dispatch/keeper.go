@@ -81,20 +81,37 @@ func (k *keeper) begin(c *journal.Claim) error {
 	if k.from != 0 { // kept over a rebalance: go on in memory
 		return nil
 	}
-	switch {
-	case p.Settled != 0:
-		k.from = p.Settled
-	case c.Committed() != 0:
-		k.from = c.Committed()
-	default:
-		k.from = c.Start()
+	from, err := resume(p, c.Start(), c.Committed(), c.End())
+	if err != nil {
+		return fmt.Errorf("dispatch: partition %d %w", k.partition, err)
 	}
-	if k.from > c.End() {
-		return fmt.Errorf("dispatch: partition %d ends at %s, but the store has settled up to %s: this is another or a shorter journal. Point carillon to the journal that belongs to its store", k.partition, c.End(), k.from)
-	}
+	k.from = from
 	k.applied, k.settled = k.from, k.from
 	k.applied = max(p.Applied, k.from)
 	return nil
+}
+
+// begun tells whether the keeper knows where to read.
+func (k *keeper) begun() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.from != 0
+}
+
+// resume is where to go on. A commit follows the synced row of the same
+// position, so a store that is behind the commit has lost rows or never had
+// them, and a journal that ends before what is settled is another one: neither
+// is passed over in silence.
+func resume(p carillon.Progress, start, committed, end carillon.Seq) (carillon.Seq, error) {
+	switch known := max(p.Applied, p.Settled); {
+	case known > end:
+		return 0, fmt.Errorf("ends at %s, but the store holds rows up to %s: this is another or a shorter journal. Point carillon to the journal that belongs to its store", end, known)
+	case p.Settled < committed && committed.Offset() > 0: // an idle partition's first commit is no loss
+		return 0, fmt.Errorf("is settled up to %s, but the store knows of %s only: it is damaged, empty or another. Restore the store that belongs to this journal from a backup; to give up what it held, start with an empty data directory (on Kafka also with another journal.topic)", committed, p.Settled)
+	case p.Settled != 0:
+		return p.Settled, nil
+	}
+	return max(start, committed), nil
 }
 
 // fetch reads the partition into the shards until ctx ends.

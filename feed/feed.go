@@ -20,9 +20,12 @@ type Store interface {
 }
 
 // Directory is what feed reads of endpoints: enough to refuse the subscription
-// id of one that left.
+// id of one that left, and all of a host to export them.
 type Directory interface {
 	Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.Endpoint, error)
+	// EachEndpoint calls fn user by user, in the order of their ids, behind the
+	// user id after, until fn returns false.
+	EachEndpoint(host, after string, fn func(u carillon.User, eps []carillon.Endpoint) bool) error
 }
 
 // Tokens tells whose a bearer token is.
@@ -70,5 +73,6 @@ func (f *Feed) Register(rt *httpapi.Router) {
 		rt.NotYet("POST", own+"/feed/ack", "acknowledging what was fetched")
 	}
 	rt.Handle("GET", "/api/v1/users/{id}/notifications/{nid}/deliveries", f.deliveries)
+	rt.Handle("GET", "/api/v1/endpoints", f.export)
 	rt.NotYet("GET", "/api/v1/outcomes", "the stream of outcomes")
 }

@@ -26,10 +26,11 @@ func TestMain(m *testing.M) {
 
 // memory is a store of items in maps, newest last.
 type memory struct {
-	items     map[carillon.User][]*carillon.Item
-	endpoints map[carillon.User][]carillon.Endpoint
-	late      *carillon.Item // appears when somebody waits for it
-	lateUser  carillon.User
+	items          map[carillon.User][]*carillon.Item
+	endpoints      map[carillon.User][]carillon.Endpoint
+	late           *carillon.Item // appears when somebody waits for it
+	lateUser       carillon.User
+	broken, panics string // users at whom the walk over a host ends so
 }
 
 func (m *memory) Item(u carillon.User, created carillon.Seq) (*carillon.Item, error) {

@@ -45,7 +45,7 @@ type Deps struct {
 	Auth          Verifier
 	Subscriptions *auth.Subscriptions
 	IDs           *carillon.IDKey
-	// Partitions is the journal's number of partitions.
+	// Partitions is the journal's number of partitions; 0 is its default, 64.
 	Partitions int
 	Applied    Applied
 	Clock      *carillon.Clock
@@ -61,11 +61,18 @@ type Gateway struct {
 	budget  *budget
 	sends   sync.Pool // *send
 	bulks   sync.Pool // *bulk
+	imports sync.Pool // *importer
 }
+
+// defaultPartitions is journal.Config's.
+const defaultPartitions = 64
 
 // New makes a gateway. It starts nothing.
 func New(cfg Config, deps Deps) *Gateway {
 	cfg = cfg.WithDefaults()
+	if deps.Partitions <= 0 {
+		deps.Partitions = defaultPartitions
+	}
 	return &Gateway{
 		cfg: cfg, deps: deps,
 		metrics: newIngress(),
@@ -81,6 +88,8 @@ func (g *Gateway) Register(rt *httpapi.Router) {
 	rt.Handle("POST", "/api/v1/notifications", g.postBulk)
 	rt.Bound("POST", "/api/v1/notifications", g.cfg.BulkBytes)
 
+	rt.Handle("POST", "/api/v1/endpoints", g.importEndpoints)
+	rt.Stream("POST", "/api/v1/endpoints")
 	rt.Handle("PUT", "/api/v1/me/endpoints/{installationId}", g.putEndpoint)
 	rt.Handle("GET", "/api/v1/me/endpoints", g.listEndpoints)
 	rt.Handle("DELETE", "/api/v1/me/endpoints/{installationId}", g.deleteEndpoint)
@@ -105,8 +114,6 @@ func notYet() []missing {
 		{"GET", "/api/v1/broadcasts", "broadcasts"},
 		{"GET", "/api/v1/broadcasts/{bid}", "broadcasts"},
 		{"PATCH", "/api/v1/broadcasts/{bid}", "broadcasts"},
-		{"POST", "/api/v1/endpoints", "endpoint import"},
-		{"GET", "/api/v1/endpoints", "endpoint export"},
 		{"DELETE", "/api/v1/users/{id}", "erasing a user"},
 		{"GET", "/api/v1/apps", "onboarding of apps"},
 		{"PUT", "/api/v1/apps/{host}", "onboarding of apps"},
@@ -127,14 +134,16 @@ func (g *Gateway) append(ctx context.Context, entries []journal.Entry) error {
 	from := g.deps.Clock.Now()
 	err := g.deps.Journal.Append(ctx, entries)
 	g.metrics.appends.Update(g.deps.Clock.Now().Sub(from).Seconds())
-	return unknown(err)
+	if err != nil {
+		return unknown(err)
+	}
+	return nil
 }
 
 // unknown turns a fault that the journal has no word for, such as the end of a
 // context, into the one honest answer.
 func unknown(err error) error {
-	var e *carillon.Error
-	if err == nil || errors.As(err, &e) {
+	if _, ok := errors.AsType[*carillon.Error](err); ok {
 		return err
 	}
 	return &carillon.Error{

@@ -27,7 +27,7 @@ const (
 
 // rig is a gateway behind a real server, with a journal and a store in memory.
 type rig struct {
-	t       *testing.T
+	t       testing.TB
 	clock   *carillon.Clock
 	dev     *auth.DevIssuer
 	subs    *auth.Subscriptions
@@ -39,6 +39,12 @@ type rig struct {
 }
 
 func newRig(t *testing.T, cfg gateway.Config) *rig {
+	t.Helper()
+	return newRigOn(t, cfg, nil)
+}
+
+// newRigOn is newRig with a journal; nil is the one in memory.
+func newRigOn(t testing.TB, cfg gateway.Config, j gateway.Journal, more ...func(*httpapi.Router)) *rig {
 	t.Helper()
 	r := &rig{t: t, clock: &carillon.Clock{}, ids: &carillon.IDKey{7}, http: &http.Client{}}
 	master := auth.NewMaster([32]byte{1, 2, 3})
@@ -65,14 +71,20 @@ func newRig(t *testing.T, cfg gateway.Config) *rig {
 	}
 	r.store = newFakeStore()
 	r.journal = &fakeJournal{store: r.store}
+	if j == nil {
+		j = r.journal
+	}
 	log := slog.New(slog.DiscardHandler)
 	applied := httpapi.NewApplied(r.store.Progress, r.clock)
 	g := gateway.New(cfg, gateway.Deps{
-		Apps: func() *carillon.Apps { return apps }, Journal: r.journal, Store: r.store, Auth: verifier,
+		Apps: func() *carillon.Apps { return apps }, Journal: j, Store: r.store, Auth: verifier,
 		Subscriptions: r.subs, IDs: r.ids, Partitions: partitions, Applied: applied, Clock: r.clock, Log: log,
 	})
 	server := httpapi.New(httpapi.Config{Listen: "127.0.0.1:0"}, log, r.clock)
 	g.Register(server.Router())
+	for _, register := range more {
+		register(server.Router())
+	}
 	if err := server.Listen(); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"net/url"
+	"strings"
 	"time"
 
 	"carillon"
@@ -231,9 +232,9 @@ const traceparentBytes = 55
 func (g *Gateway) created(r *httpapi.Request, s *send, client string, done receipt) {
 	loc := s.scratch[:0]
 	loc = append(loc, r.Prefix()...)
-	if who := r.Param("id"); who != "" {
+	if strings.Contains(r.Pattern(), "/users/") {
 		loc = append(loc, "/users/"...)
-		loc = append(loc, url.PathEscape(who)...)
+		loc = append(loc, url.PathEscape(s.user.ID)...)
 	} else {
 		loc = append(loc, "/me"...)
 	}

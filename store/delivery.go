@@ -153,9 +153,11 @@ func OutcomeRank(b []byte) (byte, error) {
 	return rank, r.err("outcome")
 }
 
-// Settle merges a later outcome into the item: into the delivery of its turn to
-// its endpoint when its rank is not lower, or as one more delivery when there
-// is none. An outcome of another version of the content changes nothing.
+// Settle merges an outcome into the item: into the delivery of its turn to its
+// endpoint when it outranks that, or as one more delivery when there is none.
+// Of equal ranks the one handed or answered later stands: an outcome may be
+// read from an older place than the item that was rewritten since. An outcome
+// of another version of the content changes nothing.
 func Settle(it *carillon.Item, o *carillon.OutcomeRow) {
 	if o.Created != it.Created || o.Content != it.Content {
 		return
@@ -165,13 +167,17 @@ func Settle(it *carillon.Item, o *carillon.OutcomeRow) {
 		if d.Endpoint != o.Endpoint || TurnOf(d.Kind) != TurnOf(o.Kind) {
 			continue
 		}
-		if Rank(&o.Delivery) >= Rank(d) {
+		mine, theirs := Rank(&o.Delivery), Rank(d)
+		if mine > theirs || mine == theirs && touched(&o.Delivery) >= touched(d) {
 			*d = o.Delivery
 		}
 		return
 	}
 	it.Deliveries = append(it.Deliveries, o.Delivery)
 }
+
+// touched is when something last happened to a delivery.
+func touched(d *carillon.Delivery) int64 { return max(d.Handed, d.Answered) }
 
 // Version is the seq that wrote an item last.
 func Version(it *carillon.Item) carillon.Seq {

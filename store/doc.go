@@ -16,7 +16,7 @@
 //     leaves it when its version is higher. Leaving writes a tombstone with the
 //     version of the leave, which lives as long as what it hides.
 //   - outcome: the store, by [Rank], without reading: the higher rank wins
-//     whenever two versions meet, and of equal ranks the later write.
+//     whenever two versions meet, and of equal ranks the later one.
 //   - progress: the store; both positions of a partition only grow.
 //
 // Reading is defended as well: should two versions of one row stand in two

@@ -44,7 +44,7 @@ const (
 	KindOutcome  Kind = 0x05 // created seq newest first, content seq, turn (1), installation id
 	KindIdem     Kind = 0x06 // request id (16)
 
-	// Reserved, not written yet.
+	// KindFloor and the next two are reserved, not written yet.
 	KindFloor  Kind = 0x07 // nothing: everything before a seq is read
 	KindSync   Kind = 0x08 // installation id: owed, cleared and acked seq
 	KindErased Kind = 0x09 // nothing: the seq that erased the user
@@ -60,7 +60,7 @@ type PartitionKind byte
 const (
 	KindProgress PartitionKind = 0x01 // nothing
 
-	// Reserved, not written yet.
+	// KindLedger and the next two are reserved, not written yet.
 	KindLedger PartitionKind = 0x02 // from seq
 	KindDue    PartitionKind = 0x03 // bucket, time, reference
 	KindParked PartitionKind = 0x04 // lane, priority, seq, reference

@@ -25,10 +25,7 @@ func (s *system) registerOps() {
 	if s.sandbox == nil {
 		return
 	}
-	s.ops.Handle("/sandbox/devices", s.devices)
-	s.ops.Handle("/sandbox/counts", func(context.Context, httpapi.OpsRequest) (any, error) { return s.sandbox.Counts(), nil })
-	s.ops.Handle("/sandbox/received", func(context.Context, httpapi.OpsRequest) (any, error) { return s.sandbox.Received(), nil })
-	s.ops.Handle("/sandbox/faults", s.faults)
+	vendors{s.sandbox}.register(s.ops)
 	if s.issuer != nil {
 		s.ops.Handle("/sandbox/clock", s.moveClock)
 	}
@@ -51,12 +48,22 @@ func (s *system) why(_ context.Context, r httpapi.OpsRequest) (any, error) {
 	return explain(u, id, it, s.clock.UnixMilli()), nil
 }
 
+// vendors answers what scripts ask of sandbox vendors.
+type vendors struct{ *sandbox.Server }
+
+func (v vendors) register(ops *httpapi.Ops) {
+	ops.Handle("/sandbox/devices", v.devices)
+	ops.Handle("/sandbox/counts", func(context.Context, httpapi.OpsRequest) (any, error) { return v.Counts(), nil })
+	ops.Handle("/sandbox/received", func(context.Context, httpapi.OpsRequest) (any, error) { return v.Received(), nil })
+	ops.Handle("/sandbox/faults", v.faults)
+}
+
 // devices answers GET /sandbox/devices, …/{percent-encoded address}/tray and
 // …/inbox.
-func (s *system) devices(_ context.Context, r httpapi.OpsRequest) (any, error) {
+func (v vendors) devices(_ context.Context, r httpapi.OpsRequest) (any, error) {
 	rest := strings.Trim(strings.TrimPrefix(r.Path, "/sandbox/devices"), "/")
 	if rest == "" {
-		return s.sandbox.Devices(), nil
+		return v.Devices(), nil
 	}
 	encoded, what, _ := strings.Cut(rest, "/")
 	address, err := url.PathUnescape(encoded)
@@ -65,16 +72,16 @@ func (s *system) devices(_ context.Context, r httpapi.OpsRequest) (any, error) {
 	}
 	switch what {
 	case "tray":
-		return s.sandbox.Tray(address), nil
+		return v.Tray(address), nil
 	case "inbox":
-		return s.sandbox.Inbox(address), nil
+		return v.Inbox(address), nil
 	}
 	return nil, carillon.Errorf(carillon.CodeNotFound, "", "ask for …/{address}/tray or …/{address}/inbox; percent-encode the address")
 }
 
 // faults lists (GET), adds (POST: a fault or an array of them) or clears
 // (DELETE) what the sandbox vendors shall do wrong.
-func (s *system) faults(_ context.Context, r httpapi.OpsRequest) (any, error) {
+func (v vendors) faults(_ context.Context, r httpapi.OpsRequest) (any, error) {
 	switch r.Method {
 	case http.MethodPost:
 		body := strings.TrimSpace(string(r.Body))
@@ -85,14 +92,14 @@ func (s *system) faults(_ context.Context, r httpapi.OpsRequest) (any, error) {
 		if err := json.Unmarshal([]byte(body), &fs); err != nil {
 			return nil, carillon.Errorf(carillon.CodeInvalidRequest, "", "a fault, or an array of them, is wanted: %v", err)
 		}
-		s.sandbox.Script(fs...)
+		v.Script(fs...)
 	case http.MethodDelete:
-		s.sandbox.Unscript()
+		v.Unscript()
 	case http.MethodGet:
 	default:
 		return nil, carillon.Errorf(carillon.CodeMethodNotAllowed, "", "GET, POST or DELETE")
 	}
-	return s.sandbox.Faults(), nil
+	return v.Faults(), nil
 }
 
 // moveClock moves the one clock of everything that waits or expires.

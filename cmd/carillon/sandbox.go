@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"carillon"
 	"carillon/config"
 	"carillon/internal/httpapi"
 	"carillon/provider/sandbox"
@@ -17,7 +19,7 @@ import (
 func sandboxCommand() command {
 	return command{
 		name:    "sandbox",
-		args:    "--dir DIR [--fast] [--apns ADDR] [--fcm ADDR] [--wns ADDR] [--token ADDR]",
+		args:    "--dir DIR [--fast] [--apns ADDR] [--fcm ADDR] [--wns ADDR] [--token ADDR] [--ops ADDR]",
 		summary: "run APNs, FCM and WNS as servers on loopback",
 		about: "The vendors' own protocols with a CA of their own; credentials that an app can onboard are made in DIR.\n" +
 			"Strict by default: every request is judged as the vendor documents it.",
@@ -34,6 +36,7 @@ func sandboxCommand() command {
 			fs.StringVar(&cfg.WNSAddr, "wns", "127.0.0.1:0", "listen `ADDR` of WNS")
 			fs.StringVar(&cfg.TokenAddr, "token", "127.0.0.1:0", "listen `ADDR` of the token endpoints")
 			fs.BoolVar(&cfg.WNSHTTP1Only, "wns-http1", false, "WNS offers HTTP/1.1 only")
+			ops := fs.String("ops", "", "answer /sandbox/devices, counts, received and faults at this `ADDR`")
 			fast := fs.Bool("fast", false, "accept everything and only count, for benches")
 			return func(ctx context.Context, e *env, args []string) error {
 				if err := none(args); err != nil {
@@ -43,32 +46,56 @@ func sandboxCommand() command {
 					cfg.Mode = sandbox.Fast
 				}
 				cfg.Logger = slog.New(slog.NewTextHandler(e.stderr, nil))
-				return e.sandbox(ctx, cfg)
+				return e.sandbox(ctx, cfg, *ops)
 			}
 		},
 	}
 }
 
-func (e *env) sandbox(ctx context.Context, cfg sandbox.Config) error {
+// sandbox runs the vendors until ctx ends; with an ops address it answers there
+// what they saw.
+func (e *env) sandbox(ctx context.Context, cfg sandbox.Config, opsAddr string) error {
 	s, err := sandbox.New(cfg)
 	if err != nil {
 		return err
 	}
+	stages := []stage{{name: "sandbox", run: s.Run}}
+	at := ""
+	if opsAddr != "" {
+		ops := httpapi.NewOps(httpapi.OpsConfig{Listen: opsAddr}, cfg.Logger, &carillon.Clock{})
+		vendors{s}.register(ops)
+		if err := ops.Listen(); err != nil {
+			return errors.Join(err, s.Close())
+		}
+		at = "http://" + ops.Addr()
+		stages = append(stages, stage{name: "ops listener", run: ops.Run})
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var told error
+	err = runStages(ctx, stages, func() {
+		if told = e.tellSandbox(s, at); told != nil {
+			stop()
+		}
+	})
+	return errors.Join(told, err)
+}
+
+func (e *env) tellSandbox(s *sandbox.Server, ops string) error {
 	addrs, creds := s.Addrs(), s.Credentials()
-	v := map[string]any{"mode": s.Mode().String(), "addrs": addrs, "caFile": s.CAFile(), "credentials": creds}
-	err = e.answer(v, func(w io.Writer) {
+	v := map[string]any{"mode": s.Mode().String(), "addrs": addrs, "caFile": s.CAFile(), "credentials": creds, "ops": ops}
+	return e.answer(v, func(w io.Writer) {
 		fmt.Fprintf(w, "%s sandbox; clients must trust %s\n", s.Mode(), s.CAFile())
 		fmt.Fprintf(w, "  apns   %s  key %s, key id %s, team %s\n", addrs.APNs, creds.APNs.KeyFile, creds.APNs.KeyID, creds.APNs.TeamID)
 		fmt.Fprintf(w, "  fcm    %s  service account %s\n", addrs.FCM, creds.FCM.File)
 		fmt.Fprintf(w, "  wns    %s  package %s, secret %s\n", addrs.WNS, creds.WNS.PackageSID, creds.WNS.SecretFile)
 		fmt.Fprintf(w, "         or Entra tenant %s, app %s, secret %s\n", creds.Entra.TenantID, creds.Entra.AppID, creds.Entra.SecretFile)
-		fmt.Fprintf(w, "  token  %s\nready; Ctrl-C ends it\n", addrs.Token)
+		fmt.Fprintf(w, "  token  %s\n", addrs.Token)
+		if ops != "" {
+			fmt.Fprintf(w, "  ops    %s\n", ops)
+		}
+		fmt.Fprintf(w, "ready; Ctrl-C ends it\n")
 	})
-	if err != nil {
-		_ = s.Close()
-		return err
-	}
-	return s.Run(ctx)
 }
 
 // clockMove is the body of POST /sandbox/clock.

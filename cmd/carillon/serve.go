@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	"carillon/config"
 )
@@ -61,7 +62,7 @@ func (e *env) logger(verbose bool) *slog.Logger {
 }
 
 // serve runs the system that cfg describes until ctx ends or while returns,
-// which starts when everything is started.
+// which starts when everything is started and consumes.
 func (e *env) serve(ctx context.Context, cfg *config.Config, log *slog.Logger, while func(context.Context, *system) error) error {
 	if cfg.Ephemeral {
 		dir, err := os.MkdirTemp("", "carillon-")
@@ -80,7 +81,11 @@ func (e *env) serve(ctx context.Context, cfg *config.Config, log *slog.Logger, w
 	ended := make(chan error, 1)
 	err = runStages(ctx, s.stages, func() {
 		go func() {
-			ended <- while(ctx, s)
+			if s.settled(ctx) { // else something failed, or Ctrl-C came first
+				ended <- while(ctx, s)
+			} else {
+				ended <- nil
+			}
 			stop()
 		}()
 	})
@@ -89,6 +94,20 @@ func (e *env) serve(ctx context.Context, cfg *config.Config, log *slog.Logger, w
 		return failed
 	}
 	return err
+}
+
+// readyPoll spaces the looks at the dispatcher while it takes its partitions.
+const readyPoll = 2 * time.Millisecond
+
+// settled waits until every partition is consumed, so that whoever is told
+// "ready" finds it so; false when ctx ends first.
+func (s *system) settled(ctx context.Context) bool {
+	for s.dispatcher.Ready(s.cfg.Journal.Partitions) != nil {
+		if s.clock.Sleep(ctx, readyPoll) != nil {
+			return false
+		}
+	}
+	return ctx.Err() == nil
 }
 
 // announcement is what `serve --json` prints when it is ready.

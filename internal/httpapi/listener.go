@@ -131,19 +131,38 @@ func (g *gate) closeAll() {
 // conn is one connection of a gate.
 type conn struct {
 	net.Conn
-	gate   *gate
-	once   sync.Once
-	used   atomic.Bool
-	linger bool // set and read on the connection's own goroutine
+	gate *gate
+	once sync.Once
+	used atomic.Bool
+
+	// These are set and read by whoever serves the connection.
+	in, out     *pace // nil: the server's own deadlines hold
+	linger      time.Duration
+	lingerBytes int64
 }
 
 // Read notes that the peer said something.
 func (c *conn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
+	n, err := c.read(b)
 	if n > 0 && !c.used.Load() {
 		c.used.Store(true)
 	}
 	return n, err
+}
+
+func (c *conn) read(b []byte) (int, error) {
+	if c.in != nil {
+		return c.in.move(c.SetReadDeadline, c.Conn.Read, b)
+	}
+	return c.Conn.Read(b)
+}
+
+// Write writes, at the peer's pace where that is bounded.
+func (c *conn) Write(b []byte) (int, error) {
+	if c.out != nil {
+		return c.out.move(c.SetWriteDeadline, c.Conn.Write, b)
+	}
+	return c.Conn.Write(b)
 }
 
 // Close closes the connection. After an error answer to a request that was not
@@ -152,7 +171,7 @@ func (c *conn) Read(b []byte) (int, error) {
 func (c *conn) Close() error {
 	var err error
 	c.once.Do(func() {
-		if c.linger {
+		if c.linger > 0 {
 			c.drain()
 		}
 		err = c.Conn.Close()
@@ -168,16 +187,13 @@ func (c *conn) drain() {
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	_ = c.SetReadDeadline(time.Now().Add(lingerFor)) //nolint:forbidigo // a socket deadline
-	_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+	_ = c.SetReadDeadline(time.Now().Add(c.linger)) //nolint:forbidigo // a socket deadline
+	_, _ = io.CopyN(io.Discard, c.Conn, c.lingerBytes)
 }
 
-// lingering marks the connection under c, which may be TLS.
-func lingering(c net.Conn) {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
-	if held, ok := c.(*conn); ok {
-		held.linger = true
-	}
+// linger lets a connection's peer read the answer, for a time and a number of
+// bytes, when it is closed before all was read that he sent.
+func linger(c net.Conn, d time.Duration, bytes int64) {
+	held := gated(c)
+	held.linger, held.lingerBytes = d, bytes
 }

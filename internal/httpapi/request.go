@@ -36,6 +36,8 @@ type Request struct {
 	started time.Time
 	scratch []byte
 	body    []byte
+	in      incoming
+	unzip   unzipping
 }
 
 // Fast is the underlying fasthttp context.

@@ -54,6 +54,7 @@ type route struct {
 	handle          Handler
 	stub            bool // declared by NotYet
 	most            int  // bytes of a body as sent; 0 is Config.MaxRequestBytes
+	stream          bool // the handler reads the body as it comes
 	metrics         routeMetrics
 }
 
@@ -70,14 +71,23 @@ func (rt *Router) Handle(method, pattern string, h Handler) {
 // [Config.MaxRequestBytes]: bulk requests, which nothing else pays for. The
 // time to read one grows with it.
 func (rt *Router) Bound(method, pattern string, bytes int) {
+	rt.registered(method, pattern).most, rt.bounded = bytes, true
+}
+
+// Stream lets the handler of a registered route read bodies of any size as they
+// come, with [Request.Stream]. A peer who sends one slower than 16 KiB a second
+// for longer than [Config.ReadTimeout] is cut off. A body above
+// [Config.MaxRequestBytes] is its connection's last.
+func (rt *Router) Stream(method, pattern string) { rt.registered(method, pattern).stream = true }
+
+func (rt *Router) registered(method, pattern string) *route {
 	var vals params
 	if l := rt.match([]byte(pattern), &vals); l != nil {
 		if rte := l.method([]byte(method)); rte != nil && rte.pattern == pattern {
-			rte.most, rt.bounded = bytes, true
-			return
+			return rte
 		}
 	}
-	panic(fmt.Sprintf("httpapi: no route %s %q to bound", method, pattern))
+	panic(fmt.Sprintf("httpapi: there is no route %s %q", method, pattern))
 }
 
 // NotYet declares a call of the contract that is not built yet: it answers 501

@@ -20,9 +20,6 @@ import (
 	"carillon"
 )
 
-// twofoldMark is a header that only we set; a caller who sends it is refused.
-const twofoldMark = "Carillon-Two-Lengths"
-
 // slowestBody is the least bytes a second at which a large body must come.
 const slowestBody = 256 << 10
 
@@ -39,6 +36,9 @@ type Server struct {
 	requests  sync.Pool
 	inflaters inflaters
 	fast      *fasthttp.Server
+	streaming *fasthttp.Server // takes over large bodies of streaming routes
+	streams   *streams
+	secret    string // see markHeader
 	gate      *gate
 	ln        net.Listener // the gate, with TLS round it where there is a certificate
 }
@@ -48,7 +48,7 @@ func New(cfg Config, log *slog.Logger, clock *carillon.Clock) *Server {
 	cfg = cfg.WithDefaults()
 	return &Server{
 		cfg: cfg, publicURL: strings.TrimRight(cfg.PublicURL, "/"), log: log, clock: clock,
-		router: NewRouter(), metrics: metrics.NewSet(),
+		router: NewRouter(), metrics: metrics.NewSet(), streams: newStreams(), secret: newRequestID().String(),
 	}
 }
 
@@ -106,7 +106,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.instrument()
 	metrics.RegisterSet(s.metrics)
 	defer metrics.UnregisterSet(s.metrics, true)
-	s.fast = s.build(hard)
+	s.fast, s.streaming = s.build(hard), s.buildStreaming(hard)
 	served := make(chan error, 1)
 	go func() { served <- s.fast.Serve(s.ln) }()
 	select {
@@ -115,7 +115,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("the listener at %s failed: %w", s.Addr(), err)
 	case <-ctx.Done():
 	}
-	drain(s.fast, s.gate, s.cfg.DrainTimeout, cancel)
+	drain(s.fast, s.gate, s.streams, s.cfg.DrainTimeout, cancel)
 	_ = s.ln.Close() // fasthttp closes only what Serve was called with in time
 	<-served
 	return nil
@@ -123,11 +123,11 @@ func (s *Server) Run(ctx context.Context) error {
 
 // drain stops accepting, waits for requests in flight, then ends what is left:
 // first their contexts, then their connections.
-func drain(fast *fasthttp.Server, g *gate, within time.Duration, cancel context.CancelFunc) {
+func drain(fast *fasthttp.Server, g *gate, streaming *streams, within time.Duration, cancel context.CancelFunc) {
 	soft, done := context.WithTimeout(context.Background(), within)
 	defer done()
 	g.closeUnused()
-	if fast.ShutdownWithContext(soft) == nil {
+	if ended(soft, fast, streaming) {
 		return
 	}
 	cancel()
@@ -136,7 +136,20 @@ func drain(fast *fasthttp.Server, g *gate, within time.Duration, cancel context.
 	// its next look at either, and no caller waits for it any more.
 	last, done := context.WithTimeout(context.Background(), time.Second)
 	defer done()
-	_ = fast.ShutdownWithContext(last)
+	ended(last, fast, streaming)
+}
+
+// ended waits for what both servers are still doing.
+func ended(ctx context.Context, fast *fasthttp.Server, streaming *streams) bool {
+	if fast.ShutdownWithContext(ctx) != nil {
+		return false
+	}
+	select {
+	case <-streaming.close():
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func (s *Server) build(hard context.Context) *fasthttp.Server {
@@ -163,6 +176,11 @@ func (s *Server) build(hard context.Context) *fasthttp.Server {
 
 // serve answers one request.
 func (s *Server) serve(hard context.Context, c *fasthttp.RequestCtx) {
+	mark := c.Request.Header.Peek(markHeader)
+	if len(mark) > 0 && string(mark) == s.secret {
+		s.hand(c)
+		return
+	}
 	r := s.acquire(hard, c)
 	defer s.release(r)
 	if s.gate.len() > s.cfg.MaxConns {
@@ -170,7 +188,7 @@ func (s *Server) serve(hard context.Context, c *fasthttp.RequestCtx) {
 		e := carillon.Errorf(carillon.CodeUnavailable, "", "this gateway serves as many connections as it may")
 		e.RetryAfter = time.Second
 		s.writeError(r, e)
-	} else if len(c.Request.Header.Peek(twofoldMark)) > 0 {
+	} else if len(mark) > 0 {
 		c.SetConnectionClose()
 		s.writeError(r, carillon.Errorf(carillon.CodeInvalidRequest, "Content-Length", "stands beside Transfer-Encoding: send one of them"))
 	} else if err := s.dispatch(r); err != nil {
@@ -190,24 +208,39 @@ func (s *Server) serve(hard context.Context, c *fasthttp.RequestCtx) {
 func (s *Server) received(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	n := h.ContentLength()
 	if n == -1 && bytes.Contains(bytes.ToLower(h.RawHeaders()), []byte("content-length:")) {
-		h.Set(twofoldMark, "1")
+		h.Set(markHeader, twofold)
+		return fasthttp.RequestConfig{}
 	}
 	if n >= 0 && n <= s.cfg.MaxRequestBytes {
 		return fasthttp.RequestConfig{}
 	}
-	most := s.limit(h)
+	most := s.cfg.MaxRequestBytes
+	switch rte := s.route(h); {
+	case rte == nil || n < -1: // -2: no body at all
+	case rte.stream:
+		s.divert(h)
+		return fasthttp.RequestConfig{}
+	case rte.most > 0:
+		most = rte.most
+	}
 	extra := time.Duration(max(most-s.cfg.MaxRequestBytes, 0)) * time.Second / slowestBody
 	return fasthttp.RequestConfig{MaxRequestBodySize: most, ReadTimeout: s.cfg.ReadTimeout + extra}
 }
 
-// limit is how large the body of a request may be, as it is sent.
-func (s *Server) limit(h *fasthttp.RequestHeader) int {
+// route finds the route of a request by its header alone.
+func (s *Server) route(h *fasthttp.RequestHeader) *route {
 	path, _, _ := bytes.Cut(h.RequestURI(), []byte{'?'})
 	var vals params
 	if l := s.router.match(path, &vals); l != nil {
-		if rte := l.method(h.Method()); rte != nil && rte.most > 0 {
-			return rte.most
-		}
+		return l.method(h.Method())
+	}
+	return nil
+}
+
+// limit is how large the body of a request may be, as it is sent.
+func (s *Server) limit(h *fasthttp.RequestHeader) int {
+	if rte := s.route(h); rte != nil && rte.most > 0 {
+		return rte.most
 	}
 	return s.cfg.MaxRequestBytes
 }
@@ -247,7 +280,7 @@ func (s *Server) refuse(hard context.Context, c *fasthttp.RequestCtx, err error)
 	}
 	s.writeError(r, protocolError(err, &s.cfg, most))
 	s.stamp(r)
-	lingering(c.Conn())
+	linger(c.Conn(), lingerFor, lingerBytes)
 }
 
 // stamp sets the headers that every answer has.
@@ -278,6 +311,7 @@ func (s *Server) acquire(hard context.Context, c *fasthttp.RequestCtx) *Request 
 }
 
 func (s *Server) release(r *Request) {
+	r.endStream()
 	r.ctx, r.base, r.route, r.path, r.client, r.Principal = nil, nil, nil, nil, "", nil
 	clear(r.vals[:])
 	if cap(r.body) > maxKeptBuffer {

@@ -77,9 +77,16 @@ func Open(cfg Config, log *slog.Logger) (*Broker, error) {
 	b.addr = listener.Addr().String()
 	opts = append(opts, kfake.ListenFn(func(string, string) (net.Listener, error) { return listener, nil }))
 	if b.cluster, err = kfake.NewCluster(opts...); err != nil {
-		return nil, errors.Join(fmt.Errorf("embedded broker: cannot open %s: %w", cfg.Dir, err), listener.Close(), b.unlock())
+		_ = listener.Close() // kfake may have closed it
+		return nil, errors.Join(unopened(cfg.Dir, err), b.unlock())
 	}
 	return b, nil
+}
+
+// unopened says what to do about a directory that kfake does not understand. A
+// torn segment is none: its good part is served.
+func unopened(dir string, err error) error {
+	return fmt.Errorf("embedded broker: %s cannot be opened: %w: a file of it is damaged; restore the data directory from a backup, or move it away and start with an empty one", dir, err)
 }
 
 func options(cfg *Config, log *slog.Logger) []kfake.Opt {

@@ -256,4 +256,12 @@ func TestRefusals(t *testing.T) {
 	f(embedded.Config{Addr: taken.Addr().String()}, "port 0")
 	f(embedded.Config{Dir: filepath.Join(file, "below")}, "choose another data directory")
 	f(embedded.Config{Dir: busy}, "in use")
+	torn := t.TempDir()
+	if err := open(t, embedded.Config{Dir: torn}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(torn, "meta.json"), 5); err != nil {
+		t.Fatal(err)
+	}
+	f(embedded.Config{Dir: torn}, "restore the data directory")
 }

@@ -99,7 +99,7 @@ func (s *Store) Expire(now int64) error {
 	for k := range next {
 		n, _ := slices.BinarySearch(next[k], first)
 		for _, g := range next[k][:n] {
-			if err := b.Delete(store.AppendDirectoryKey(nil, g, store.Kind(k)), nil); err != nil { //nolint:gosec // below Kinds
+			if err := b.Delete(store.AppendDirectoryKey(nil, g, store.Kind(k)), nil); err != nil {
 				return err
 			}
 		}

@@ -25,6 +25,7 @@ type health struct {
 	once  sync.Once
 	fault atomic.Pointer[error]
 	dead  chan struct{} // closed with fault
+	lost  atomic.Bool   // a goroutine of pebble's ended
 	last  atomic.Int64  // when a background fault was logged last
 }
 
@@ -54,9 +55,13 @@ func (h *health) Errorf(format string, args ...any) {
 // and is told by [health.err]; a goroutine of pebble's ends here, because what
 // it does next would build on a write that failed.
 func (h *health) Fatalf(format string, args ...any) {
+	ours := calledByUs()
+	if !ours {
+		h.lost.Store(true) // before anyone is told, who may Close
+	}
 	h.die(fmt.Errorf("store: %s can take no more writes: %s: see to the disk and start again, what was synced is kept",
 		h.dir, oneLine(fmt.Sprintf(format, args...))))
-	if !calledByUs() {
+	if !ours {
 		runtime.Goexit()
 	}
 }

@@ -28,7 +28,7 @@ func (s *Store) Items(u carillon.User, before carillon.Seq, n int) ([]*carillon.
 	if len(gens) == 0 || n <= 0 {
 		return nil, nil
 	}
-	it, err := s.db.NewIter(nil)
+	it, err := s.db.NewIter(byPrefix())
 	if err != nil {
 		return nil, err
 	}

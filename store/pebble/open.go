@@ -23,6 +23,7 @@ type Store struct {
 	lock   *pebble.Lock
 	clock  *carillon.Clock
 	health *health
+	disk   *logDisk
 	dir    string
 	width  time.Duration
 
@@ -92,7 +93,8 @@ func (s *Store) open(cfg Config, disk vfs.FS) (err error) {
 		return fmt.Errorf("%w: it was made with generation %v, the configuration says %v", errWidth, width, cfg.Generation)
 	}
 	s.width = width
-	o := options(cfg, disk, s.health)
+	s.disk = &logDisk{FS: disk}
+	o := options(cfg, s.disk, s.health)
 	o.Lock = s.lock
 	if s.db, err = pebble.Open(cfg.Dir, o); err != nil {
 		return err
@@ -127,12 +129,28 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	if err := s.health.err(); err != nil {
-		// Nothing can be written any more, and pebble would wait for work that
-		// ended: the lock goes, the rest ends with the process.
+		s.abandon()
 		return errors.Join(err, s.lock.Close())
 	}
-	err := s.db.LogData(nil, pebble.Sync)
+	err := s.syncLog()
 	return errors.Join(err, s.health.err(), s.db.Close(), s.lock.Close())
+}
+
+// abandon lets go of a database that failed. When a goroutine of its own ended
+// with it, it would wait for that for ever: then its memory is left to the end
+// of the process.
+func (s *Store) abandon() {
+	if s.health.lost.Load() {
+		return
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			s.health.log.Debug("pebble", "panic", p)
+		}
+	}()
+	if err := s.db.Close(); err != nil {
+		s.health.log.Debug("pebble", "close", oneLine(err.Error()))
+	}
 }
 
 // enter begins a call: it fails when the store is closed or done for.

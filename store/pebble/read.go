@@ -21,7 +21,7 @@ func (s *Store) Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.
 	if len(gens) == 0 {
 		return dst, nil
 	}
-	it, err := s.db.NewIter(nil)
+	it, err := s.db.NewIter(byPrefix())
 	if err != nil {
 		return dst, err
 	}
@@ -56,6 +56,11 @@ func (s *Store) Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.
 	})
 	return dst[:from+len(live)], s.health.err()
 }
+
+// byPrefix are the options of iterators that look for a user's rows in one
+// generation after the other: most hold none, so the filters of the lowest
+// level, the largest, are worth their memory.
+func byPrefix() *pebble.IterOptions { return &pebble.IterOptions{UseL6Filters: true} }
 
 // newest adds e to dst[from:], where an endpoint stands once, in its highest
 // version.
@@ -128,7 +133,7 @@ func (s *Store) settle(u carillon.User, now int64, items ...*carillon.Item) erro
 	if len(gens) == 0 {
 		return nil
 	}
-	it, err := s.db.NewIter(nil)
+	it, err := s.db.NewIter(byPrefix())
 	if err != nil {
 		return err
 	}

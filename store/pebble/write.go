@@ -32,14 +32,21 @@ func (s *Store) Write(rows *carillon.Rows, sync bool) error {
 		if err := s.write(rows, sync && len(rows.Positions) == 0); err != nil {
 			return err
 		}
-		s.written.Add(uint64(n)) //nolint:gosec // a sum of lengths
+		s.written.Add(uint64(n))
 	}
 	if sync && (n == 0 || len(rows.Positions) > 0) {
-		if err := s.db.LogData(nil, pebble.Sync); err != nil {
+		if err := s.syncLog(); err != nil {
 			return err
 		}
 	}
 	return s.health.err()
+}
+
+// syncLog makes everything that was written safe from loss of power.
+func (s *Store) syncLog() error {
+	s.disk.wanted.Add(1)
+	defer s.disk.wanted.Add(-1)
+	return s.db.LogData(nil, pebble.Sync)
 }
 
 func (s *Store) write(rows *carillon.Rows, sync bool) error {
@@ -54,14 +61,14 @@ func (s *Store) write(rows *carillon.Rows, sync bool) error {
 	if err := w.rows(rows); err != nil {
 		return err
 	}
-	opts := pebble.NoSync
-	if sync {
-		opts = pebble.Sync
-	}
 	if len(rows.Positions) > 0 {
 		return s.commitPositions(w, rows.Positions)
 	}
-	return w.b.Commit(opts)
+	if sync {
+		s.disk.wanted.Add(1)
+		defer s.disk.wanted.Add(-1)
+	}
+	return w.b.Commit(pebble.Sync) // to the system at least: see logDisk
 }
 
 // commitPositions commits the batch with the positions raised to what they
@@ -87,7 +94,7 @@ func (s *Store) commitPositions(w *writer, positions []carillon.Progress) error 
 			return err
 		}
 	}
-	if err := w.b.Commit(pebble.NoSync); err != nil {
+	if err := w.b.Commit(pebble.Sync); err != nil {
 		return err
 	}
 	if err := s.health.err(); err != nil {

@@ -1,0 +1,74 @@
+// Package conformance is the one suite that every store must pass. A store's
+// test hands in a way to open it; the suite writes and reads rows through it by
+// the rules of package store. It keeps nothing and starts nothing that outlives
+// a test.
+package conformance
+
+import (
+	"testing"
+	"time"
+
+	"carillon"
+)
+
+// Reader is what the walk and the doors read.
+type Reader interface {
+	// Endpoints appends the live endpoints of a user to dst, in any order.
+	Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.Endpoint, error)
+	// Item is nil without an error when there is none, or none any more.
+	Item(u carillon.User, created carillon.Seq) (*carillon.Item, error)
+	// Items are the live items below before (0: all), newest first, n at most.
+	Items(u carillon.User, before carillon.Seq, n int) ([]*carillon.Item, error)
+	// Find resolves a derived id.
+	Find(u carillon.User, id carillon.ID) (carillon.Seq, bool, error)
+	// Idem finds a keyed request.
+	Idem(u carillon.User, rid carillon.RequestID) (carillon.Idem, bool, error)
+}
+
+// Store is what the suite tests.
+type Store interface {
+	Reader
+	Progress(partition int32) (carillon.Progress, error)
+	Write(rows *carillon.Rows, sync bool) error
+}
+
+// Backend is a store under test.
+type Backend struct {
+	// Open makes an empty store on a clock; the test's Cleanup closes it.
+	// What it drops together should span about [Generation].
+	Open func(t testing.TB, clock *carillon.Clock) Store
+	// Expire makes a store drop what expired, at once. Nil when it does so by
+	// itself.
+	Expire func(t testing.TB, s Store)
+}
+
+// Generation is the width that suits the suite's expiries, which lie hours
+// apart.
+const Generation = 2 * time.Hour
+
+// Run runs the suite.
+func Run(t *testing.T, b Backend) {
+	t.Helper()
+	for _, c := range []struct {
+		name string
+		test func(t *testing.T, r *rig)
+	}{
+		{"endpoints are read back until they expire", testEndpoints},
+		{"an older endpoint never wins", testEndpointVersions},
+		{"an endpoint that left stays away", testEndpointLeft},
+		{"an endpoint twice in one batch", testEndpointBatch},
+		{"items are read back until they expire", testItem},
+		{"later outcomes are merged by rank", testOutcomes},
+		{"items are listed newest first", testItems},
+		{"derived ids lead to their items", testFind},
+		{"a moved item has one version", testMoved},
+		{"requests are remembered until they expire", testIdem},
+		{"progress only grows", testProgress},
+		{"users do not see each other", testUsers},
+		{"empty rows sync", testEmpty},
+		{"callers do not meet", testConcurrent},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, newRig(t, b)) })
+	}
+	t.Run("model", func(t *testing.T) { testModel(t, b) })
+}

@@ -1,0 +1,177 @@
+package conformance
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"carillon"
+	"carillon/store"
+)
+
+// model is what a store should hold of one user.
+type model struct {
+	*rig
+	u         carillon.User
+	next      int64
+	items     map[carillon.Seq]*carillon.Item
+	endpoints map[string]carillon.EndpointRow // with tombstones
+}
+
+// testModel shortens, lengthens, replaces, leaves, replays and lets time pass:
+// the store shows what the model does, and an old version never comes back.
+func testModel(t *testing.T, b Backend) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := &model{
+			rig: newRig(t, b), u: alice(), next: 1,
+			items: make(map[carillon.Seq]*carillon.Item), endpoints: make(map[string]carillon.EndpointRow),
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"add":      m.add,
+			"change":   m.change,
+			"outcome":  m.outcome,
+			"register": m.register,
+			"leave":    m.leaves,
+			"time":     func(rt *rapid.T) { m.pass(rapid.Int64Range(1, 6).Draw(rt, "hours")) },
+			"":         m.check,
+		})
+		if t.Failed() {
+			rt.FailNow()
+		}
+	})
+}
+
+func (m *model) now() int64 { return m.clock.UnixMilli() }
+
+// expiry is some hours ahead.
+func (m *model) expiry(rt *rapid.T) int64 {
+	passed := (m.now() - m.start) / hour
+	return m.in(passed + rapid.Int64Range(0, 12).Draw(rt, "expiry"))
+}
+
+func (m *model) seq() int64 {
+	m.next++
+	return m.next
+}
+
+// live are the items that a shard would find.
+func (m *model) live() []carillon.Seq {
+	return slices.Sorted(func(yield func(carillon.Seq) bool) {
+		for s, it := range m.items {
+			if it.Expires > m.now() && !yield(s) {
+				return
+			}
+		}
+	})
+}
+
+func (m *model) add(rt *rapid.T) {
+	n := m.seq()
+	it := item(n, n, m.expiry(rt))
+	m.items[it.Created] = it
+	m.write(put(m.u, it, 0))
+}
+
+// change replaces an item's content or state, often with another expiry.
+func (m *model) change(rt *rapid.T) {
+	live := m.live()
+	if len(live) == 0 {
+		return
+	}
+	old := m.items[rapid.SampledFrom(live).Draw(rt, "item")]
+	it := *old
+	it.Expires = m.expiry(rt)
+	it.Deliveries = slices.Clone(old.Deliveries)
+	if rapid.Bool().Draw(rt, "content") {
+		it.Content = seq(m.seq())
+		it.Deliveries = item(1, 1, 0).Deliveries
+	} else {
+		it.State.Read, it.State.ReadSeq = true, seq(m.seq())
+	}
+	m.items[it.Created] = &it
+	m.write(put(m.u, &it, old.Expires))
+}
+
+func (m *model) outcome(rt *rapid.T) {
+	live := m.live()
+	if len(live) == 0 {
+		return
+	}
+	it := m.items[rapid.SampledFrom(live).Draw(rt, "item")]
+	d := it.Deliveries[0]
+	d.Attempts = rapid.Uint8Range(0, 3).Draw(rt, "attempts")
+	d.Handed = m.seq()                                                                                           // what happens later is handed later
+	d.Outcome = carillon.Outcome{Class: carillon.Class(rapid.IntRange(0, carillon.Classes-1).Draw(rt, "class"))} //nolint:gosec // few
+	row := outcome(m.u, it, d)
+	store.Settle(it, &row.Outcomes[0])
+	m.write(row)
+}
+
+// register writes an endpoint by a new or an old version, with a right hint or
+// none.
+func (m *model) register(rt *rapid.T) {
+	id := rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "id")
+	cur, found := m.endpoints[id]
+	e := endpoint(id, m.version(rt, cur), m.expiry(rt))
+	row := carillon.EndpointRow{User: m.u, Endpoint: e, Moved: m.hint(rt, cur)}
+	if !found || e.Version > cur.Endpoint.Version || e.Version == cur.Endpoint.Version && !cur.Left {
+		m.endpoints[e.ID] = row
+	}
+	m.write(&carillon.Rows{Endpoints: []carillon.EndpointRow{row}})
+}
+
+func (m *model) leaves(rt *rapid.T) {
+	if len(m.endpoints) == 0 {
+		return
+	}
+	id := rapid.SampledFrom(slices.Sorted(maps.Keys(m.endpoints))).Draw(rt, "id")
+	cur := m.endpoints[id]
+	e := cur.Endpoint
+	e.Version = seq(m.version(rt, cur))
+	if e.Version >= cur.Endpoint.Version {
+		m.endpoints[id] = carillon.EndpointRow{Endpoint: e, Left: true}
+	}
+	m.write(leave(m.u, e, m.hint(rt, cur)))
+}
+
+// version is a new one, or any while the present row lives: an expired one may
+// be gone, with its version.
+func (m *model) version(rt *rapid.T, cur carillon.EndpointRow) int64 {
+	if cur.Endpoint.Expires <= m.now() || rapid.Bool().Draw(rt, "new") {
+		return m.seq()
+	}
+	return rapid.Int64Range(1, m.next).Draw(rt, "version")
+}
+
+func (m *model) hint(rt *rapid.T, cur carillon.EndpointRow) int64 {
+	if rapid.Bool().Draw(rt, "hint") {
+		return cur.Endpoint.Expires
+	}
+	return 0
+}
+
+func (m *model) check(*rapid.T) {
+	var seqs []carillon.Seq
+	for _, s := range m.live() {
+		seqs = append(seqs, s)
+		m.same(m.items[s], m.item(m.u, s))
+	}
+	slices.Reverse(seqs)
+	m.same(seqs, m.rig.items(m.u, 0, 1000))
+	var eps []carillon.Endpoint
+	for id, row := range m.endpoints {
+		switch {
+		case row.Endpoint.Expires <= m.now():
+			if row.Endpoint.Expires <= m.now()-24*hour {
+				delete(m.endpoints, id)
+			}
+		case !row.Left:
+			eps = append(eps, row.Endpoint)
+		}
+	}
+	slices.SortFunc(eps, func(a, b carillon.Endpoint) int { return cmp.Compare(a.ID, b.ID) })
+	m.same(eps, m.rig.endpoints(m.u))
+}

@@ -1,0 +1,78 @@
+package store_test
+
+import (
+	"bytes"
+	"testing"
+
+	"carillon"
+	"carillon/store"
+)
+
+// FuzzRows: no bytes make a decoder panic or take more than they are worth, and
+// what decodes encodes to what decodes to the same.
+func FuzzRows(f *testing.F) {
+	f.Add(store.AppendItem(nil, sampleItem()))
+	f.Add(store.AppendItem(nil, plainItem()))
+	f.Add(store.AppendOutcome(nil, sampleOutcome()))
+	f.Add(store.AppendEndpoint(nil, sampleEndpoint(), false))
+	f.Add(store.AppendEndpoint(nil, sampleEndpoint(), true))
+	f.Add(store.AppendIdem(nil, sampleIdem()))
+	f.Add(store.AppendRef(nil, store.Ref{Created: 5, Expires: 6}))
+	f.Add(store.AppendProgress(nil, carillon.Progress{Applied: 5, Settled: 6}))
+	f.Fuzz(func(t *testing.T, row []byte) {
+		again := func(what string, once []byte, decode func(b []byte) ([]byte, error)) {
+			twice, err := decode(once)
+			if err != nil || !bytes.Equal(once, twice) {
+				t.Errorf("%s: %x became %x, %v", what, once, twice, err)
+			}
+		}
+		try := func(what string, decode func(b []byte) ([]byte, error)) {
+			if once, err := decode(row); err == nil {
+				again(what, once, decode)
+			}
+		}
+		try("item", func(b []byte) ([]byte, error) {
+			var it carillon.Item
+			err := store.DecodeItem(b, 77, &it)
+			return store.AppendItem(nil, &it), err
+		})
+		try("outcome", func(b []byte) ([]byte, error) {
+			o := carillon.OutcomeRow{Created: 77}
+			err := store.DecodeOutcome(b, &o)
+			return store.AppendOutcome(nil, &o), err
+		})
+		try("endpoint", func(b []byte) ([]byte, error) {
+			var e carillon.Endpoint
+			left, err := store.DecodeEndpoint(b, "e", &e)
+			return store.AppendEndpoint(nil, &e, left), err
+		})
+		try("idem", func(b []byte) ([]byte, error) {
+			var m carillon.Idem
+			err := store.DecodeIdem(b, carillon.RequestID{}, &m)
+			return store.AppendIdem(nil, &m), err
+		})
+		try("reference", func(b []byte) ([]byte, error) {
+			r, err := store.DecodeRef(b)
+			return store.AppendRef(nil, r), err
+		})
+		try("progress", func(b []byte) ([]byte, error) {
+			p, err := store.DecodeProgress(b, 0)
+			return store.AppendProgress(nil, p), err
+		})
+	})
+}
+
+// FuzzKeys: no bytes make the readers of keys panic.
+func FuzzKeys(f *testing.F) {
+	f.Add(store.AppendItemKey(nil, 3, alice, 5))
+	f.Add(store.AppendOutcomeKey(nil, 3, sampleOutcome()))
+	f.Add(store.AppendDirectoryKey(nil, 3, store.KindItem))
+	f.Fuzz(func(t *testing.T, key []byte) {
+		n := store.SplitKey(key)
+		if n > len(key) || n < len(key) && store.SplitKey(key[:n]) != n {
+			t.Errorf("%x splits at %d, its prefix at %d", key, n, store.SplitKey(key[:n]))
+		}
+		store.ReadOutcomeKey(key[n:], &carillon.OutcomeRow{})
+		store.ReadDirectoryKey(key)
+	})
+}

@@ -1,0 +1,168 @@
+package store_test
+
+import (
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"carillon"
+	"carillon/store"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+const accepted = int64(1_795_000_000_123)
+
+var alice = carillon.User{Host: "app.example.com", ID: "dev.alice"}
+
+// samples are one of each row, with every field that a row can hold.
+func sampleItem() *carillon.Item {
+	return &carillon.Item{
+		Created: carillon.MakeSeq(1, 1000), Content: carillon.MakeSeq(1, 1010), Partition: 3,
+		ID:       carillon.ID{1, 2, 3, 4, 5, 6, 0x87, 8, 0x89, 10, 11, 12, 13, 14, 15, 16},
+		Accepted: accepted, Journalled: accepted + 2, Planned: accepted + 5, Expires: accepted + 7*86_400_000,
+		Body:  []byte("body"),
+		State: carillon.State{Read: true, Action: carillon.Dismissed, ReadSeq: carillon.MakeSeq(1, 1020), ActionSeq: carillon.MakeSeq(1, 1021)},
+		Deliveries: []carillon.Delivery{
+			{
+				Endpoint: "phone", Incarnation: carillon.MakeSeq(1, 900), Addressed: carillon.MakeSeq(1, 950), Platform: carillon.IOS,
+				Kind: carillon.KindAlert, Attempts: 1, Handed: accepted + 6, Answered: accepted + 9,
+				Outcome: carillon.Outcome{Class: carillon.Accepted, Status: 200},
+			},
+			{
+				Endpoint: "desk", Incarnation: carillon.MakeSeq(1, 800), Addressed: carillon.MakeSeq(1, 800), Platform: carillon.Windows,
+				Kind: carillon.KindTap, Attempts: 2, Handed: accepted + 7, Answered: accepted + 70,
+				Outcome: carillon.Outcome{Class: carillon.Gone, Reason: "gone", Status: 410, Since: accepted - 5000},
+			},
+			{
+				Endpoint: "tablet", Platform: carillon.Android, Kind: carillon.KindData,
+				Outcome: carillon.Outcome{Class: carillon.ThrottledEndpoint, Reason: "a reason without a code", After: 3 * time.Second, Unsent: true},
+			},
+		},
+	}
+}
+
+// plainItem is the row of the normal path.
+func plainItem() *carillon.Item {
+	it := sampleItem()
+	it.Content, it.ID, it.State = it.Created, carillon.ID{}, carillon.State{}
+	it.Deliveries = it.Deliveries[:1]
+	it.Deliveries[0].Addressed = it.Deliveries[0].Incarnation
+	return it
+}
+
+func sampleOutcome() *carillon.OutcomeRow {
+	it := sampleItem()
+	return &carillon.OutcomeRow{User: alice, Created: it.Created, Content: it.Content, Expires: it.Expires, Delivery: it.Deliveries[1]}
+}
+
+func sampleEndpoint() *carillon.Endpoint {
+	return &carillon.Endpoint{
+		ID: "phone", Platform: carillon.IOS, Address: "c0ffee", AppID: "com.example.app", Environment: "sandbox", Locale: "de-CH",
+		Push: carillon.TapOnly, Expires: accepted + 30*86_400_000, Incarnation: carillon.MakeSeq(1, 900),
+		Addressed: carillon.MakeSeq(1, 950), Version: carillon.MakeSeq(1, 990), Registered: accepted - 1000,
+	}
+}
+
+func sampleIdem() *carillon.Idem {
+	return &carillon.Idem{
+		RID: carillon.RequestID{0xaa, 0xbb}, BodyHash: [16]byte{0xcc}, Seq: carillon.MakeSeq(1, 1000),
+		ID: sampleItem().ID, Expires: accepted + 86_400_000,
+	}
+}
+
+func TestGoldenRows(t *testing.T) {
+	progress := carillon.Progress{Partition: 3, Applied: carillon.MakeSeq(1, 1001), Settled: carillon.MakeSeq(1, 990)}
+	golden(t, "rows", []string{
+		"item " + hex.EncodeToString(store.AppendItem(nil, sampleItem())),
+		"item plain " + hex.EncodeToString(store.AppendItem(nil, plainItem())),
+		"outcome " + hex.EncodeToString(store.AppendOutcome(nil, sampleOutcome())),
+		"endpoint " + hex.EncodeToString(store.AppendEndpoint(nil, sampleEndpoint(), false)),
+		"endpoint left " + hex.EncodeToString(store.AppendEndpoint(nil, sampleEndpoint(), true)),
+		"idem " + hex.EncodeToString(store.AppendIdem(nil, sampleIdem())),
+		"reference " + hex.EncodeToString(store.AppendRef(nil, store.Ref{Created: carillon.MakeSeq(1, 1000), Expires: accepted})),
+		"progress " + hex.EncodeToString(store.AppendProgress(nil, progress)),
+	})
+}
+
+// TestGoldenReasons pins the codes of reasons by the rows that carry them.
+func TestGoldenReasons(t *testing.T) {
+	var lines []string
+	for code := byte(1); ; code++ {
+		row := store.AppendOutcome(nil, &carillon.OutcomeRow{Delivery: carillon.Delivery{Outcome: carillon.Outcome{Reason: "?"}}})
+		at := strings.Index(string(row), "?") - 2 // the code 0, a length, the reason
+		row = append(row[:at:at], code)
+		var o carillon.OutcomeRow
+		if store.DecodeOutcome(row, &o) != nil {
+			break
+		}
+		lines = append(lines, fmt.Sprintf("%d %s", code, o.Outcome.Reason))
+	}
+	golden(t, "reasons", lines)
+}
+
+func golden(t *testing.T, name string, lines []string) {
+	t.Helper()
+	got := strings.Join(lines, "\n") + "\n"
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), got); d != "" {
+		t.Errorf("rows that are written already would not be read (-want +got):\n%s", d)
+	}
+}
+
+func TestItemOverhead(t *testing.T) {
+	it := plainItem()
+	n := len(store.AppendItem(nil, it)) - len(it.Body)
+	if n > 48 {
+		t.Errorf("a plain item takes %d bytes beside its body, want 48 at most", n)
+	}
+}
+
+func TestEncodeAllocatesNothing(t *testing.T) {
+	buf := make([]byte, 0, 4096)
+	it, o, e, m := sampleItem(), sampleOutcome(), sampleEndpoint(), sampleIdem()
+	if n := testing.AllocsPerRun(100, func() {
+		buf = store.AppendItem(buf[:0], it)
+		buf = store.AppendItemKey(buf, 7, alice, it.Created)
+		buf = store.AppendOutcome(buf, o)
+		buf = store.AppendOutcomeKey(buf, 7, o)
+		buf = store.AppendEndpoint(buf, e, false)
+		buf = store.AppendIdem(buf, m)
+	}); n != 0 {
+		t.Errorf("%v allocations, want none", n)
+	}
+}
+
+func TestDecodeRefusesOtherFormats(t *testing.T) {
+	row := store.AppendItem(nil, sampleItem())
+	row[0]++
+	if err := store.DecodeItem(row, 1, &carillon.Item{}); err == nil {
+		t.Error("a row of the next format was read")
+	}
+}
+
+func BenchmarkAppendItem(b *testing.B) {
+	it := plainItem()
+	it.Body = make([]byte, 330)
+	var buf []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = store.AppendItem(buf[:0], it)
+	}
+}
