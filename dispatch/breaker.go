@@ -11,8 +11,9 @@ const (
 )
 
 const (
-	credentialStrikes = 3  // different endpoints in a row
-	failingStrikes    = 32 // answers in a row
+	credentialStrikes = 3   // different endpoints in a row
+	failingStrikes    = 32  // answers in a row
+	slowAfter         = 500 // milliseconds at the head of the queue, beside other lanes
 	stallAfter        = 2_000
 	shutFirst         = 1_000 // milliseconds, doubled at each failed probe
 	shutMost          = 60_000

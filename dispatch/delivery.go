@@ -47,6 +47,7 @@ type delivery struct {
 	endpoint *carillon.Endpoint
 	lane     *lane
 	word     atomic.Uint32
+	queued   int64 // when it went to its lane, ms
 	probe    bool  // goes through a shut lane
 	handed   int64 // by the lane, before it encodes
 }
@@ -171,6 +172,7 @@ func (s *shard) send(d *delivery) {
 func (s *shard) enqueue(d *delivery) {
 	l := d.lane
 	d.p.held++
+	d.queued = s.now
 	d.word.Store(wordQueued)
 	out := &s.out[l.index]
 	if *out = append(*out, d); len(*out) >= s.d.cfg.LaneBatch {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"carillon"
@@ -21,7 +22,9 @@ type Dispatcher struct {
 	slots   [carillon.Slots]uint8 // which shard owns a slot
 	loads   chan *loadBatch
 	leaver  *leaver
-	halt    chan struct{} // closed when shards shall stop trying
+
+	lanesOpen atomic.Int32
+	halt      chan struct{} // closed when shards shall stop trying
 
 	mu      sync.Mutex
 	keepers map[int32]*keeper
@@ -153,6 +156,7 @@ func (d *Dispatcher) lane(key carillon.Lane) *lane {
 	}
 	l := newLane(d, carillon.Lane{Platform: key.Platform, Host: string([]byte(key.Host))}, len(d.lanes))
 	d.lanes[l.key] = l
+	d.lanesOpen.Add(1)
 	if d.open != nil {
 		d.open(l)
 	}

@@ -22,8 +22,9 @@ type lane struct {
 	sender carillon.Sender // nil when the lane could not be opened
 	wake   chan struct{}
 
-	// shut mirrors the breaker for the shards' quick look.
-	shut atomic.Bool
+	// shut mirrors the breaker for the shards' quick look; slow tells that the
+	// queue's head has waited for too long while other lanes want to go on.
+	shut, slow atomic.Bool
 
 	mu      sync.Mutex
 	queue   []*delivery
@@ -58,6 +59,7 @@ func (l *lane) put(ds []*delivery) {
 		l.oldest = l.d.deps.Clock.UnixMilli()
 	}
 	l.queue = append(l.queue, ds...)
+	l.pace()
 	l.mu.Unlock()
 	nudge(l.wake)
 }
@@ -71,6 +73,7 @@ func (l *lane) pop(into []*delivery) int {
 	l.head += n
 	if n > 0 {
 		l.oldest = l.d.deps.Clock.UnixMilli()
+		l.pace()
 	}
 	if l.head == len(l.queue) {
 		l.queue, l.head = l.queue[:0], 0
@@ -102,6 +105,22 @@ func (l *lane) run(ctx context.Context) error {
 	return failed
 }
 
+// pace looks at how long the head of the queue has waited; l.mu is held. Only
+// beside other lanes does a slow one park: alone, its full queue pauses the
+// readers, and the journal is the queue.
+func (l *lane) pace() {
+	slow := false
+	if l.head < len(l.queue) && l.d.lanesOpen.Load() > 1 {
+		age := l.d.deps.Clock.UnixMilli() - l.queue[l.head].queued
+		slow = age > slowAfter || l.slow.Load() && age > slowAfter/2
+	}
+	if slow != l.slow.Load() {
+		l.slow.Store(slow)
+		nudge(l.wake)
+		l.d.laneChanged()
+	}
+}
+
 // handOff gives queued deliveries to the sender, in order, as it has room. What
 // is queued when the breaker shuts goes back to the shards, which park it.
 func (l *lane) handOff(ctx context.Context) {
@@ -111,7 +130,7 @@ func (l *lane) handOff(ctx context.Context) {
 	defer stall.Stop()
 	for {
 		room := min(l.sender.Room(), len(taken))
-		if l.shut.Load() {
+		if l.shut.Load() || l.slow.Load() {
 			room = len(taken)
 		}
 		n := 0
@@ -168,7 +187,7 @@ func (l *lane) changed() {
 func (l *lane) admits(now int64) (open bool, until int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.breaker.closed(), max(l.breaker.until, now)
+	return !l.breaker.closed() && !l.slow.Load(), max(l.breaker.until, now)
 }
 
 // probe takes the turn of the one delivery that tries a shut lane.
@@ -189,7 +208,7 @@ func (l *lane) unprobe() {
 // still wanted and not too late.
 func (l *lane) claim(pushes []carillon.Push, taken []*delivery) []carillon.Push {
 	now := l.d.deps.Clock.UnixMilli()
-	shut := l.shut.Load()
+	shut := l.shut.Load() || l.slow.Load()
 	for _, d := range taken {
 		if shut && !d.probe {
 			l.letGo(answer{d: d, parked: d.word.CompareAndSwap(wordQueued, wordHanded), withdrawn: d.word.Load() == wordSuppressed})

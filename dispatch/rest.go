@@ -28,7 +28,7 @@ func (s *shard) mustPark(d *delivery, l *lane) bool {
 	if d.probe {
 		return false
 	}
-	if l.shut.Load() {
+	if l.shut.Load() || l.slow.Load() {
 		return true
 	}
 	if rc := d.p.recall; rc != nil || d.row().Attempts > 0 {

@@ -186,23 +186,36 @@ func (s *system) openSandbox() (*sandbox.Server, error) {
 	return box, nil
 }
 
-// openDispatch wires the dispatcher and the writer, which outlives the doors
-// and ends before the dispatcher does.
+// openDispatch wires the dispatcher, and the writer that it and the doors
+// append with, which therefore outlives both.
 func (s *system) openDispatch(context.Context) error {
 	var err error
 	s.dispatcher, err = dispatch.New(s.cfg.Dispatch, dispatch.Deps{
 		Store:   s.store,
 		Vendors: provider.New(s.cfg.Provider, s.appSet, s.clock, s.log),
-		IDs:     &s.ids, Clock: s.clock, Log: s.log,
+		Journal: s.writer, Trim: s.trimmer(),
+		IDs: &s.ids, Clock: s.clock, Log: s.log,
 	})
 	if err != nil {
 		return err
 	}
 	s.stages = append(s.stages,
-		stage{name: "dispatcher", run: func(ctx context.Context) error { return s.dispatcher.Run(ctx, s.group) }},
 		stage{name: "writer", run: s.writer.Run},
+		stage{name: "dispatcher", run: func(ctx context.Context) error { return s.dispatcher.Run(ctx, s.group) }},
 	)
 	return nil
+}
+
+// trimmer lets the embedded broker forget what is settled; a Kafka of its own
+// has its retention.
+func (s *system) trimmer() func(context.Context, int32, carillon.Seq) error {
+	if s.broker == nil {
+		return nil
+	}
+	topic := s.cfg.Journal.TopicName()
+	return func(ctx context.Context, partition int32, settled carillon.Seq) error {
+		return s.broker.TrimTo(ctx, topic, partition, settled.Offset())
+	}
 }
 
 func (s *system) appSet() *carillon.Apps { return s.apps }
