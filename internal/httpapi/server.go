@@ -117,7 +117,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	drain(hard, cancel, s.fast, s.gate, s.streams, s.cfg.DrainTimeout)
 	_ = s.ln.Close() // fasthttp closes only what Serve was called with in time
-	<-served
+	<-served         //nolint:errcheck // it was stopped: that is no fault
 	return nil
 }
 
