@@ -26,7 +26,7 @@ func (h *dueHeap) next(now int64) *delivery {
 	if len(h.ds) == 0 || h.ds[0].due > now {
 		return nil
 	}
-	d := heap.Pop(h).(*delivery) //nolint:forcetypeassert,errcheck // the heap holds nothing else
+	d := heap.Pop(h).(*delivery) // the heap holds nothing else
 	d.due = 0
 	return d
 }
@@ -49,7 +49,7 @@ func (h *dueHeap) Less(i, j int) bool { return h.ds[i].due < h.ds[j].due }
 func (h *dueHeap) Swap(i, j int) { h.ds[i], h.ds[j] = h.ds[j], h.ds[i] }
 
 // Push is for container/heap.
-func (h *dueHeap) Push(x any) { h.ds = append(h.ds, x.(*delivery)) } //nolint:forcetypeassert,errcheck // as in next
+func (h *dueHeap) Push(x any) { h.ds = append(h.ds, x.(*delivery)) } // as in next
 
 // Pop is for container/heap.
 func (h *dueHeap) Pop() any {
