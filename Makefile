@@ -39,13 +39,13 @@ run: build ## build, start everything with a demo user, ring three devices, serv
 demo: build ## the same on a throw-away directory; exits 0 when it rang, 1 when not
 	@$(BIN) demo --ephemeral
 
-test: deps lint unit fuzz acceptance ## all checks: lint, unit tests with -race, short fuzz, acceptance
-	@echo '==> all checks passed'
+test: deps ## all checks: lint, unit tests with -race, short fuzz, acceptance; a table of times
+	@MAKE='$(MAKE)' scripts/stages.sh lint build unit fuzz acceptance
 
 unit: deps-go ## unit tests with -race
 	@echo '==> unit tests (-race)'
-	@$(GO) vet ./...
 	@$(GO) test -race -timeout $(TIMEOUT) $$($(GO) list ./... | grep -v '/acceptance')
+	@cd bench/peers && $(GO) vet .
 
 acceptance: build deps ## real processes: real Kafka, Microsoft's Graph client, kill -9
 	@scripts/acceptance.sh

@@ -98,8 +98,7 @@ func (e *Error) Unwrap() error { return e.Cause }
 // AsError finds the Error in err's chain; anything else becomes
 // [CodeInternal] with err as its cause.
 func AsError(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	return &Error{Code: CodeInternal, Message: "an unexpected fault of the gateway, see its log", Cause: err}

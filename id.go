@@ -72,11 +72,11 @@ func (k *IDKey) tag(userHash uint64, p Position) uint64 {
 // of version, 12 bits, 2 of variant, 62 bits.
 func pack(part uint16, seq, tag uint64) ID {
 	var id ID
-	a := uint64(part)<<32 | seq>>24                          // the first 48 bits: part, and the upper 32 of seq
-	b := seq & 0xff_ffff                                     // the next 24: 12 stand before the variant, 12 after
-	binary.BigEndian.PutUint32(id[0:], uint32(a>>16))        //nolint:gosec // the parts are cut to width
-	binary.BigEndian.PutUint16(id[4:], uint16(a))            //nolint:gosec // likewise
-	binary.BigEndian.PutUint16(id[6:], 0x8000|uint16(b>>12)) //nolint:gosec // likewise
+	a := uint64(part)<<32 | seq>>24                   // the first 48 bits: part, and the upper 32 of seq
+	b := seq & 0xff_ffff                              // the next 24: 12 stand before the variant, 12 after
+	binary.BigEndian.PutUint32(id[0:], uint32(a>>16)) //nolint:gosec // the parts are cut to width
+	binary.BigEndian.PutUint16(id[4:], uint16(a))     //nolint:gosec // likewise
+	binary.BigEndian.PutUint16(id[6:], 0x8000|uint16(b>>12))
 	binary.BigEndian.PutUint64(id[8:], 1<<63|b&0xfff<<tagBits|tag)
 	return id
 }

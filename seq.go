@@ -26,7 +26,7 @@ func MakeSeq(epoch uint16, offset int64) Seq {
 func (s Seq) Epoch() uint16 { return uint16(s >> seqOffsetBits) } //nolint:gosec // 12 bits are left after the shift
 
 // Offset is the Kafka offset within the epoch's topic.
-func (s Seq) Offset() int64 { return int64(s & MaxOffset) } //nolint:gosec // 44 bits fit
+func (s Seq) Offset() int64 { return int64(s & MaxOffset) }
 
 // String prints a seq as epoch/offset, for logs and people.
 func (s Seq) String() string {

@@ -43,7 +43,7 @@ func (u User) Hash() uint64 { return xxhash.Sum64String(u.Key()) }
 func HashUserKey(key []byte) uint64 { return xxhash.Sum64(key) }
 
 // Slot is the hash range, 0 … [Slots]-1, of a user's hash.
-func Slot(hash uint64) int { return int(hash >> 54) } //nolint:gosec // ten bits are left
+func Slot(hash uint64) int { return int(hash >> 54) }
 
 // SplitUserKey takes a journal key apart. The results alias key.
 func SplitUserKey(key []byte) (host, id []byte, ok bool) {

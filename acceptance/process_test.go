@@ -23,13 +23,12 @@ const (
 
 // process is one that a test started and that ends with it.
 type process struct {
-	name   string
-	cmd    *exec.Cmd
-	log    string // file with its stderr
-	out    io.ReadCloser
-	ended  chan struct{}
-	err    error // of Wait, once ended
-	killed bool
+	name  string
+	cmd   *exec.Cmd
+	log   string // file with its stderr
+	out   io.ReadCloser
+	ended chan struct{}
+	err   error // of Wait, once ended
 }
 
 // workDir is a directory of this test's own, which stays when the test fails.
@@ -93,6 +92,9 @@ func start(t *testing.T, logFile, name string, args ...string) *process {
 			t.Errorf("%s did not end within %s of SIGINT; log %s", p.name, stopLimit, p.log)
 		}
 		_ = out.Close()
+		if text, _ := os.ReadFile(logFile); race && bytes.Contains(text, []byte("DATA RACE")) {
+			t.Errorf("%s has a data race; log %s", p.name, p.log)
+		}
 	})
 	return p
 }
@@ -121,7 +123,6 @@ func (p *process) interrupt() error { return p.cmd.Process.Signal(os.Interrupt) 
 
 // kill is kill -9.
 func (p *process) kill() {
-	p.killed = true
 	_ = p.cmd.Process.Kill()
 	<-p.ended
 }

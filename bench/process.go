@@ -29,7 +29,7 @@ type process struct {
 // start runs a command of ours and decodes the JSON that it announces itself
 // with. Its log goes to dir.
 func start(ctx context.Context, dir, bin, name string, announced any, args ...string) (*process, error) {
-	log, err := os.Create(filepath.Join(dir, name+".log")) //nolint:gosec // in the bench's own directory
+	log, err := os.Create(filepath.Join(dir, name+".log"))
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (p *process) cpu() (time.Duration, error) { return cpuOf(strconv.Itoa(p.cmd
 func ownCPU() (time.Duration, error) { return cpuOf("self") }
 
 func cpuOf(pid string) (time.Duration, error) {
-	stat, err := os.ReadFile("/proc/" + pid + "/stat") //nolint:gosec // a number
+	stat, err := os.ReadFile("/proc/" + pid + "/stat")
 	if err != nil {
 		return 0, fmt.Errorf("bench: CPU times need Linux' /proc: %w", err)
 	}
@@ -84,18 +84,4 @@ func cpuOf(pid string) (time.Duration, error) {
 	user, err1 := strconv.ParseInt(f[11], 10, 64)
 	system, err2 := strconv.ParseInt(f[12], 10, 64)
 	return time.Duration(user+system) * clockTick, errors.Join(err1, err2)
-}
-
-// rss is the process's resident memory in bytes.
-func (p *process) rss() int64 {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/statm")
-	if err != nil {
-		return 0
-	}
-	f := strings.Fields(string(b))
-	if len(f) < 2 {
-		return 0
-	}
-	pages, _ := strconv.ParseInt(f[1], 10, 64)
-	return pages * int64(os.Getpagesize())
 }

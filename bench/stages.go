@@ -55,20 +55,22 @@ const (
 	stageGC      = "runtime: garbage collection"
 )
 
-// stagesOf deals a CPU profile of the gateway over the stages; cpu is what the
+// stagesOf deals CPU profiles of the gateway over the stages; cpu is what the
 // operating system counted for the same run of n notifications, so that the
 // stages add up to it.
-func stagesOf(pprof []byte, cpu time.Duration, n int64) ([]Stage, error) {
-	p, err := profile.Parse(bytes.NewReader(pprof))
-	if err != nil {
-		return nil, fmt.Errorf("bench: the CPU profile: %w", err)
-	}
-	value := len(p.SampleType) - 1 // nanoseconds stand last
+func stagesOf(pprofs [][]byte, cpu time.Duration, n int64) ([]Stage, error) {
 	sums := map[string]int64{}
 	var total int64
-	for _, s := range p.Sample {
-		sums[stageOf(s)] += s.Value[value]
-		total += s.Value[value]
+	for _, b := range pprofs {
+		p, err := profile.Parse(bytes.NewReader(b))
+		if err != nil {
+			return nil, fmt.Errorf("bench: the CPU profile: %w", err)
+		}
+		value := len(p.SampleType) - 1 // nanoseconds stand last
+		for _, s := range p.Sample {
+			sums[stageOf(s)] += s.Value[value]
+			total += s.Value[value]
+		}
 	}
 	var stages []Stage
 	for name, ns := range sums {

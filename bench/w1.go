@@ -300,7 +300,7 @@ func (r *w1run) round(ctx context.Context) (Round, error) {
 		return Round{}, err
 	}
 	stop := make(chan struct{})
-	profiled := make(chan []byte, 1)
+	profiled := make(chan [][]byte, 1)
 	go func() { profiled <- r.profile(ctx, stop) }()
 	sent, err := r.load(ctx)
 	if err != nil {
@@ -368,28 +368,25 @@ func (r *w1run) await(ctx context.Context, accepted int64) (counters, error) {
 	}
 }
 
-// profile takes CPU profiles of the gateway until stop closes; the last whole
-// one is given back. One second each keeps the tail short.
-func (r *w1run) profile(ctx context.Context, stop chan struct{}) []byte {
-	var last []byte
+// profile takes CPU profiles of the gateway, one after the other, until stop
+// closes; short ones keep the tail after the round short.
+func (r *w1run) profile(ctx context.Context, stop chan struct{}) [][]byte {
+	var all [][]byte
 	for {
 		var b []byte
 		if err := r.ops(ctx, r.gate.Ops+"/debug/pprof/profile?seconds="+strconv.Itoa(profileSeconds), &b); err != nil {
-			return last
+			return all
 		}
+		all = append(all, b)
 		select {
 		case <-stop:
-			if last == nil {
-				last = b
-			}
-			return last
+			return all
 		default:
-			last = b
 		}
 	}
 }
 
-const profileSeconds = 3
+const profileSeconds = 2
 
 // peer runs the apns2 loop against the same sandbox.
 func (r *w1run) peer(ctx context.Context, round *Round) error {

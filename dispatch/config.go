@@ -30,7 +30,8 @@ type Config struct {
 	// SyncEvery is the longest that a written row waits for the disk and a
 	// position for its commit; default 200 ms.
 	SyncEvery time.Duration `yaml:"syncEvery"`
-	// CacheBytes is the size of the user → endpoints cache; default 256 MiB.
+	// CacheBytes is the size of the user → endpoints cache, which takes about 330 bytes a user with one
+	// endpoint; default 512 MiB.
 	CacheBytes int64 `yaml:"cacheBytes"`
 	// Loaders is the number of goroutines that read missing users from the
 	// store; default 2.
@@ -53,7 +54,7 @@ func (c Config) withDefaults() Config {
 	def(&c.FlushRows, 1000)
 	def(&c.RowDelay, 100*time.Millisecond)
 	def(&c.SyncEvery, 200*time.Millisecond)
-	def(&c.CacheBytes, 256<<20)
+	def(&c.CacheBytes, 512<<20)
 	def(&c.Loaders, 2)
 	def(&c.LaneBatch, 256)
 	def(&c.LeavesPerMinute, 600)

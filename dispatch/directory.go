@@ -269,8 +269,8 @@ func (d *Dispatcher) load(b *loadBatch, again func(error) bool) {
 func (s *shard) loaded(b *loadBatch) {
 	for i, r := range b.users {
 		r.entry, r.loading = b.entries[i], false
-		for j := 0; j < len(r.waiting); j++ {
-			s.apply(r, r.waiting[j])
+		for _, rec := range r.waiting {
+			s.apply(r, rec)
 		}
 		r.waiting = r.waiting[:0]
 		s.leave(r)

@@ -58,8 +58,7 @@ func (w *world) step() {
 	case "fail":
 		w.answer(carillon.Outcome{Class: rapid.SampledFrom([]carillon.Class{carillon.Transient, carillon.Unknown, carillon.ThrottledEndpoint}).Draw(w.rt, "class")})
 	case "wait":
-		time.Sleep(time.Duration(rapid.IntRange(1, 2000).Draw(w.rt, "ms")) * time.Millisecond)
-		synctest.Wait()
+		pass(time.Duration(rapid.IntRange(1, 2000).Draw(w.rt, "ms")) * time.Millisecond)
 	case "crash":
 		w.restart()
 	}
@@ -152,8 +151,7 @@ func (w *world) finish() {
 		w.r.v.answer(w.t, ids[0], carillon.Outcome{Class: carillon.Accepted})
 	}
 	for range 4 { // retries fall due, and what they wrote
-		time.Sleep(12 * time.Minute)
-		synctest.Wait()
+		pass(12 * time.Minute)
 	}
 	w.check()
 	if a, s := w.r.positions(); a != int64(len(w.records)) || s != a {

@@ -21,6 +21,15 @@ func run(t *testing.T, script func(r *rig)) {
 	})
 }
 
+// pass lets that much of the bubble's time pass.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// flush lets rows fall due.
+func (r *rig) flush() { pass(r.d.cfg.RowDelay + r.d.cfg.FlushEvery) }
+
 func (r *rig) wantPositions(applied, settled int64) {
 	r.t.Helper()
 	if a, s := r.positions(); a != applied || s != settled {

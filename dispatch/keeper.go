@@ -123,7 +123,7 @@ func (k *keeper) fetch(ctx context.Context, c *journal.Claim) error {
 		b, err := c.Fetch(ctx, k.from)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // likewise
 		case err != nil:
 			return fmt.Errorf("dispatch: partition %d at %s: %w", k.partition, k.from, err)
 		}

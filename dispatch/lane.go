@@ -265,7 +265,7 @@ func (l *lane) Answers(batch []carillon.Answer) {
 	defer l.answersMu.Unlock()
 	for i := range batch {
 		a := &batch[i]
-		d := a.Ref.(*delivery) //nolint:forcetypeassert,errcheck // every push of ours carries one
+		d := a.Ref.(*delivery) // every push of ours carries one
 		home := d.p.r.home
 		l.back[home.index] = append(l.back[home.index], answer{d: d, o: a.Outcome, at: a.At, kind: a.Kind})
 	}

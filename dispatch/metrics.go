@@ -57,8 +57,8 @@ func newMetrics() *metrics {
 	}
 	for p := range m.outcomes {
 		for c := range m.outcomes[p] {
-			if class := carillon.Class(c); class.Terminal() { //nolint:gosec // few classes
-				m.outcomes[p][c] = vm.GetOrCreateCounter(fmt.Sprintf(`carillon_dispatch_outcomes_total{platform=%q,class=%q}`, carillon.Platform(p), class)) //nolint:gosec // few platforms
+			if class := carillon.Class(c); class.Terminal() {
+				m.outcomes[p][c] = vm.GetOrCreateCounter(fmt.Sprintf(`carillon_dispatch_outcomes_total{platform=%q,class=%q}`, carillon.Platform(p), class))
 			}
 		}
 	}

@@ -421,12 +421,6 @@ func (r *rig) feedAt(at int64, recs ...fed) carillon.Seq {
 	return first
 }
 
-// flush lets rows fall due.
-func (r *rig) flush() {
-	time.Sleep(r.d.cfg.RowDelay + r.d.cfg.FlushEvery)
-	synctest.Wait()
-}
-
 // positions are the two as offsets from the epoch's start.
 func (r *rig) positions() (applied, settled int64) {
 	r.k.advance()

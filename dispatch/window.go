@@ -100,7 +100,7 @@ func cut(win *window, records []journal.Fetched, shardOf func(hash uint64) int, 
 		at += counts[o]
 	}
 	for i, o := range owner {
-		slices[o].index = append(slices[o].index, int32(i)) //nolint:gosec // a batch is bounded by its bytes
+		slices[o].index = append(slices[o].index, int32(i))
 	}
 	return slices
 }

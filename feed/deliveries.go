@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"context"
 	"strconv"
 
 	"github.com/valyala/fasthttp"
@@ -24,27 +23,6 @@ func (f *Feed) deliveries(r *httpapi.Request) error {
 	}
 	r.JSON(fasthttp.StatusOK, appendDeliveries(r.Scratch(), u, id, item))
 	return nil
-}
-
-// Why is the ops handler behind "carillon why": the same answer for a user
-// ("host/user") and a notification id, without a token.
-func (f *Feed) Why(ctx context.Context, r httpapi.OpsRequest) (any, error) {
-	if r.Method != fasthttp.MethodGet {
-		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "", "ask with GET /why?user=host/user&notification=id")
-	}
-	u, err := carillon.ParseUser(r.Query.Get("user"))
-	if err != nil {
-		return nil, err
-	}
-	id, err := carillon.ParseID(r.Query.Get("notification"))
-	if err != nil {
-		return nil, err
-	}
-	item, err := f.lookup(ctx, u, id)
-	if err != nil {
-		return nil, err
-	}
-	return appendDeliveries(nil, u, id, item), nil
 }
 
 // appendDeliveries writes what became of an item at each endpoint. Push

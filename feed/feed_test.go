@@ -354,7 +354,7 @@ func TestList(t *testing.T) {
 	}
 }
 
-func TestDeliveriesAndWhy(t *testing.T) {
+func TestDeliveries(t *testing.T) {
 	r := newRig(t)
 	id := r.add(alice, 10, "x", func(it *carillon.Item) {
 		it.Deliveries = []carillon.Delivery{
@@ -376,20 +376,14 @@ func TestDeliveriesAndWhy(t *testing.T) {
 	if status != 200 || body != strings.Replace(want, "ID", id.String(), 1) {
 		t.Errorf("%d\n%s\nwant\n%s", status, body, want)
 	}
-	ask := func(user, id string) (any, error) {
-		return r.feed.Why(t.Context(), httpapi.OpsRequest{Method: "GET", Path: "/why", Query: map[string][]string{"user": {user}, "notification": {id}}})
-	}
-	v, err := ask("app.example.com/dev.alice", id.String())
-	if b, _ := v.([]byte); err != nil || string(b) != body {
-		t.Error(err, v)
-	}
 	none := r.add(alice, 11, "history", nil)
-	if v, _ := ask(alice.Key(), none.String()); !strings.Contains(string(v.([]byte)), "it is history") {
-		t.Errorf("%s", v)
+	if _, body, _ := r.get("/api/v1/users/dev.alice/notifications/"+none.String()+"/deliveries", app); !strings.Contains(body, "it is history") {
+		t.Error(body)
 	}
-	for _, bad := range [][2]string{{"alice", id.String()}, {alice.Key(), "x"}, {"app.example.com/dev.bob", id.String()}} {
-		if _, err := ask(bad[0], bad[1]); err == nil {
-			t.Error(bad)
-		}
+	if status, body, _ := r.get("/api/v1/users/dev.alice/notifications/7d6c42d3-0777-4923-9d2d-4580c2803df4/deliveries", app); status != 404 {
+		t.Errorf("an unknown id: %d %s", status, body)
+	}
+	if status, body, _ := r.get("/api/v1/users/dev.bob/notifications/"+id.String()+"/deliveries", app); status != 404 {
+		t.Errorf("another user's: %d %s", status, body)
 	}
 }

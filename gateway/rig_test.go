@@ -196,6 +196,7 @@ type fakeJournal struct {
 	records []appended
 	fail    error
 	lag     bool          // the store learns nothing
+	forget  bool          // so does the journal
 	hold    chan struct{} // when set, Append waits for it
 	held    chan struct{} // and says here that it does
 	each    func(e *journal.Entry)
@@ -245,6 +246,9 @@ func (j *fakeJournal) Append(ctx context.Context, entries []journal.Entry) error
 		p := journal.Partition(e.Key, partitions)
 		e.Position = carillon.Position{Partition: p, Seq: carillon.MakeSeq(1, j.next[p])}
 		j.next[p]++
+		if j.forget {
+			continue
+		}
 		a := appended{key: string(e.Key), at: e.Position}
 		if err := a.rec.Decode(bytes.Clone(e.Value)); err != nil {
 			return err

@@ -11,4 +11,5 @@ if ! grep -qsE '^func Test' acceptance/*_test.go; then
   exit 1
 fi
 echo "==> acceptance (caches in build/)"
-exec go test -count=1 -timeout "${ACCEPTANCE_TIMEOUT:-10m}" -tags=acceptance ./acceptance/...
+# -v: what was measured, seeds and duplicates belong to the result.
+go test -count=1 -v -timeout "${ACCEPTANCE_TIMEOUT:-10m}" -tags=acceptance ./acceptance/... | { grep --line-buffered -v '^=== ' || true; }

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"time"
 
 	"carillon"
@@ -199,9 +200,9 @@ func (d *demonstration) write(w io.Writer, stay bool) {
 		"    %s/beta/users/dev.%s/notifications\n"+
 		"  bin/carillon why --ops %s --user %s --notification %s\n"+
 		"  curl 'http://%s/sandbox/devices/%s/tray'\n"+
-		"  kill -9 $(pgrep -n carillon)   # and `make run` again: what was accepted is still there\n\n",
+		"  kill -9 %d   # and start again: what was accepted is still there\n\n",
 		d.token, d.app.Host, base, demoUser, ops, d.report.User, d.report.ID,
-		ops, url.PathEscape(demoDevices()[1].address()))
+		ops, url.PathEscape(demoDevices()[1].address()), os.Getpid())
 	fmt.Fprintf(w, "ready %s\n", base)
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"carillon"
@@ -60,9 +61,9 @@ func openSystem(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *s
 	s := &system{cfg: cfg, log: log, clock: &carillon.Clock{}}
 	defer func() {
 		if err != nil {
-			for i := len(s.stages) - 1; i >= 0; i-- {
-				if c := s.stages[i].close; c != nil {
-					err = errors.Join(err, c())
+			for _, stage := range slices.Backward(s.stages) {
+				if stage.close != nil {
+					err = errors.Join(err, stage.close())
 				}
 			}
 		}
@@ -92,14 +93,13 @@ func (s *system) openData(context.Context) error {
 	if s.master, err = auth.LoadMaster(filepath.Join(dir, masterFile), true); err != nil {
 		return err
 	}
-	s.ids = s.master.Derive("ids")
+	s.ids = s.master.Derive(idsLabel)
 	return nil
 }
 
 // dataFault says what to do about a data directory that cannot be used.
 func dataFault(dir string, err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		err = p.Err
 	}
 	return fmt.Errorf("the data directory %s cannot be written (%w): make it writable for this user, or name another with --data DIR", dir, err)
@@ -136,9 +136,7 @@ func (s *system) openJournal(ctx context.Context) error {
 // openStore opens the embedded store.
 func (s *system) openStore(context.Context) error {
 	cfg := s.cfg.Store
-	if cfg.Dir == "" {
-		cfg.Dir = filepath.Join(s.cfg.Data, "store")
-	}
+	cfg.Dir = storeDir(s.cfg)
 	store, err := pebble.Open(cfg, s.clock, s.log)
 	if err != nil {
 		return err

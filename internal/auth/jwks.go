@@ -28,7 +28,7 @@ type JWKSFile struct {
 
 // NewJWKSFile reads the file once.
 func NewJWKSFile(issuer Issuer, path string) (*JWKSFile, error) {
-	b, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("the keys of issuer %s cannot be read: %w", issuer.URL, err)
 	}

@@ -41,7 +41,7 @@ func LoadMaster(path string, create bool) (*Master, error) {
 	case info.Mode().Perm()&0o007 != 0:
 		return nil, fmt.Errorf("the master key file %s is open to every user of this machine (mode %04o): chmod 600 it", path, info.Mode().Perm())
 	}
-	b, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("the master key file cannot be read: %w", err)
 	}
@@ -73,7 +73,7 @@ func createMaster(path string) (*Master, error) {
 	case err != nil:
 		return nil, fmt.Errorf("no master key can be made at %s: %w", path, err)
 	}
-	if dir, err := os.Open(filepath.Dir(path)); err == nil { //nolint:gosec // as above
+	if dir, err := os.Open(filepath.Dir(path)); err == nil {
 		_ = dir.Sync()
 		_ = dir.Close()
 	}

@@ -138,7 +138,7 @@ func appendSubscription(dst []byte, sub Subscription) []byte {
 	dst = appendCompact(dst, sub.User.ID)
 	dst = appendCompact(dst, sub.Installation)
 	dst = binary.AppendUvarint(dst, uint64(sub.Incarnation))
-	return binary.AppendUvarint(dst, uint64(max(sub.Expires, 0)/1000)) //nolint:gosec // not negative
+	return binary.AppendUvarint(dst, uint64(max(sub.Expires, 0)/1000))
 }
 
 func readSubscription(b []byte) (sub Subscription, err error) {
@@ -158,7 +158,7 @@ func readSubscription(b []byte) (sub Subscription, err error) {
 	if len(b) != 0 || exp > 1<<40 {
 		return Subscription{}, errors.New("does not end where it should")
 	}
-	sub.Incarnation, sub.Expires = carillon.Seq(inc), int64(exp)*1000 //nolint:gosec // checked
+	sub.Incarnation, sub.Expires = carillon.Seq(inc), int64(exp)*1000
 	return sub, nil
 }
 

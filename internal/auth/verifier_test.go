@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -88,9 +89,7 @@ func (k *keys) Keys() *auth.KeySet {
 func sign(t testing.TB, m jwt.SigningMethod, key any, header, claims map[string]any) []byte {
 	t.Helper()
 	tok := jwt.NewWithClaims(m, jwt.MapClaims(claims))
-	for k, v := range header {
-		tok.Header[k] = v
-	}
+	maps.Copy(tok.Header, header)
 	s, err := tok.SignedString(key)
 	if err != nil {
 		t.Fatal(err)
@@ -100,11 +99,8 @@ func sign(t testing.TB, m jwt.SigningMethod, key any, header, claims map[string]
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-func with(base map[string]any, over map[string]any) map[string]any {
-	out := map[string]any{}
-	for k, v := range base {
-		out[k] = v
-	}
+func with(base, over map[string]any) map[string]any {
+	out := maps.Clone(base)
 	for k, v := range over {
 		if v == nil {
 			delete(out, k)

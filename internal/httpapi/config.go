@@ -17,7 +17,7 @@ type Config struct {
 	TLSKey  string `yaml:"tlsKey"`
 	// PublicURL is the address that callers see (https://push.example.com), for
 	// @odata.context; "" takes it from each request.
-	PublicURL string `yaml:"publicUrl"`
+	PublicURL string `yaml:"publicURL"`
 	// ReadTimeout bounds the reading of one whole request, WriteTimeout the
 	// writing of its answer, IdleTimeout the wait for the next one.
 	ReadTimeout  time.Duration `yaml:"readTimeout"`

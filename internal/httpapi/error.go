@@ -89,8 +89,7 @@ func bodyTooLarge(limit int) *carillon.Error {
 func (s *Server) writeError(r *Request, err error) {
 	e := carillon.AsError(err)
 	status := StatusOf(e.Code)
-	var w *wireError
-	if errors.As(err, &w) {
+	if w, ok := errors.AsType[*wireError](err); ok {
 		status = w.status
 	}
 	allow := ""

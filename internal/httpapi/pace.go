@@ -10,7 +10,10 @@ const slowestStream = 16 << 10
 // waiting spends it. So a peer that stands still is cut after that time, one
 // that only trickles soon after it, and what this side takes to do its own work
 // costs him nothing.
-type pace struct{ left, most time.Duration }
+type pace struct {
+	left, most time.Duration
+	late       bool // it ran out
+}
 
 func newPace(most time.Duration) *pace { return &pace{left: most, most: most} }
 
@@ -22,6 +25,7 @@ func (p *pace) move(deadline func(time.Time) error, do func([]byte) (int, error)
 	}
 	n, err := do(b)
 	p.left -= time.Since(from) //nolint:forbidigo // likewise
+	p.late = p.late || err != nil && p.left <= 0
 	p.left = min(p.left+time.Duration(n)*time.Second/slowestStream, p.most)
 	return n, err
 }

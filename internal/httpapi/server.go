@@ -115,16 +115,16 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("the listener at %s failed: %w", s.Addr(), err)
 	case <-ctx.Done():
 	}
-	drain(s.fast, s.gate, s.streams, s.cfg.DrainTimeout, cancel)
+	drain(hard, cancel, s.fast, s.gate, s.streams, s.cfg.DrainTimeout)
 	_ = s.ln.Close() // fasthttp closes only what Serve was called with in time
-	<-served
+	<-served         //nolint:errcheck // it was stopped: that is no fault
 	return nil
 }
 
 // drain stops accepting, waits for requests in flight, then ends what is left:
 // first their contexts, then their connections.
-func drain(fast *fasthttp.Server, g *gate, streaming *streams, within time.Duration, cancel context.CancelFunc) {
-	soft, done := context.WithTimeout(context.Background(), within)
+func drain(hard context.Context, cancel context.CancelFunc, fast *fasthttp.Server, g *gate, streaming *streams, within time.Duration) {
+	soft, done := context.WithTimeout(hard, within)
 	defer done()
 	g.closeUnused()
 	if ended(soft, fast, streaming) {
@@ -134,7 +134,7 @@ func drain(fast *fasthttp.Server, g *gate, streaming *streams, within time.Durat
 	g.closeAll()
 	// The handlers are told and their sockets are gone: what still runs ends at
 	// its next look at either, and no caller waits for it any more.
-	last, done := context.WithTimeout(context.Background(), time.Second)
+	last, done := context.WithTimeout(context.WithoutCancel(hard), time.Second)
 	defer done()
 	ended(last, fast, streaming)
 }
@@ -334,6 +334,7 @@ func newRequestID() carillon.ID {
 // fastLogger passes fasthttp's own lines on: they tell of clients' faults.
 type fastLogger struct{ log *slog.Logger }
 
+// Printf is for fasthttp.
 func (l fastLogger) Printf(format string, args ...any) {
 	l.log.Debug("fasthttp", "line", fmt.Sprintf(format, args...))
 }

@@ -127,6 +127,7 @@ func TestErrorsOfHandlers(t *testing.T) {
 }
 
 func TestErrorsOfTheProtocol(t *testing.T) {
+	t.Parallel()
 	s, _ := start(t, httpapi.Config{MaxRequestBytes: 1000, MaxHeaderBytes: 4096, ReadTimeout: 200 * time.Millisecond}, quiet(), func(rt *httpapi.Router) {
 		rt.Handle("POST", "/beta/x", hello)
 		rt.Handle("GET", "/beta/x", hello)
@@ -178,13 +179,19 @@ func TestTooManyConnections(t *testing.T) {
 	s, _ := start(t, httpapi.Config{MaxConns: 1}, quiet(), func(rt *httpapi.Router) { rt.Handle("GET", "/beta/x", hello) })
 	const ask = "GET /beta/x HTTP/1.1\r\nHost: a\r\n\r\n"
 	first := raw(t, s.Addr(), ask)
-	if res, err := http.ReadResponse(bufio.NewReader(first), nil); err != nil || res.StatusCode != 200 {
+	res, err := http.ReadResponse(bufio.NewReader(first), nil)
+	if err != nil || res.StatusCode != 200 {
 		t.Fatal(res, err)
 	}
+	_ = res.Body.Close()
 	second := raw(t, s.Addr(), ask)
-	res, err := http.ReadResponse(bufio.NewReader(second), nil)
-	if err != nil || res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" || !res.Close {
-		t.Fatal(res, err)
+	res, err = http.ReadResponse(bufio.NewReader(second), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" || !res.Close {
+		t.Fatal(res)
 	}
 	_ = readError(t, res.Body)
 }
@@ -215,8 +222,12 @@ func TestDrainFinishesWhatIsInFlight(t *testing.T) {
 	}
 	close(leave)
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil || res.StatusCode != 200 || !res.Close {
-		t.Fatalf("%v %v", res, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != 200 || !res.Close {
+		t.Fatalf("%v", res)
 	}
 	<-stopped
 	if _, err := idle.Read(make([]byte, 1)); err == nil {
@@ -333,6 +344,7 @@ func TestPipelined(t *testing.T) {
 			t.Fatal(err)
 		}
 		b, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
 		if string(b) != `{"hello":"`+want+`"}` {
 			t.Errorf("%s", b)
 		}

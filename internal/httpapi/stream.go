@@ -102,10 +102,10 @@ func (s *Server) hand(c *fasthttp.RequestCtx) {
 	var head bytes.Buffer
 	fmt.Fprintf(&head, "%s %s %s\r\n", h.Method(), h.RequestURI(), h.Protocol())
 	head.Write(h.RawHeaders())
-	held := gated(c.Conn())
+	below, held := c.Conn(), gated(c.Conn())
 	held.in = newPace(s.cfg.ReadTimeout)
 	var state *tls.ConnectionState
-	if t, ok := c.Conn().(*tls.Conn); ok {
+	if t, ok := below.(*tls.Conn); ok {
 		cs := t.ConnectionState()
 		state = &cs
 	}
@@ -115,6 +115,7 @@ func (s *Server) hand(c *fasthttp.RequestCtx) {
 			return
 		}
 		defer s.streams.leave()
+		defer func() { _ = below.Close() }() // it may linger, which is part of serving
 		again := &replay{Conn: nc, held: held, r: io.MultiReader(&head, nc)}
 		if state != nil {
 			_ = s.streaming.ServeConn(&secureReplay{replay: again, state: *state})
@@ -167,6 +168,7 @@ type incoming struct {
 	left  int64 // bytes still to come; negative when unknown
 	ended bool  // EOF was seen
 	err   error // the first fault, as callers are told
+	held  *conn
 	srv   *Server
 }
 
@@ -180,13 +182,12 @@ func (b *incoming) Read(p []byte) (int, error) {
 	if b.left >= 0 {
 		b.left -= int64(n)
 	}
-	var timeout net.Error
 	switch {
 	case err == nil:
 		return n, nil
 	case errors.Is(err, io.EOF) && b.left <= 0:
 		b.ended, b.err = true, io.EOF
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case b.held.in != nil && b.held.in.late: // fasthttp hides some time-outs
 		b.err = &wireError{fasthttp.StatusRequestTimeout, carillon.Errorf(carillon.CodeInvalidRequest, "",
 			"the body came too slowly: less than %d KiB/s for %s", slowestStream>>10, b.srv.cfg.ReadTimeout)}
 	default: // fasthttp gives a bare EOF for a body that is cut short
@@ -204,7 +205,7 @@ func (b *incoming) Read(p []byte) (int, error) {
 // [*carillon.Error]; a body that ends early is never taken for a whole one.
 func (r *Request) Stream() (io.Reader, error) {
 	req := &r.ctx.Request
-	r.in = incoming{srv: r.srv, left: -1, r: req.BodyStream()}
+	r.in = incoming{srv: r.srv, held: gated(r.ctx.Conn()), left: -1, r: req.BodyStream()}
 	if r.in.r == nil {
 		r.in.r = bytes.NewReader(req.Body()) // a small one, read whole
 	} else if n := req.Header.ContentLength(); n >= 0 {

@@ -72,7 +72,7 @@ func Open(cfg Config, log *slog.Logger) (*Broker, error) {
 	}
 	listener, err := net.Listen("tcp", addr) //nolint:noctx // binding a loopback port does not wait for anything
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("embedded broker: cannot listen on %s: %w; choose another journal.embedded.addr, or port 0 for any", addr, err), b.unlock())
+		return nil, errors.Join(fmt.Errorf("embedded broker: cannot listen on %s: %w; choose another embedded.addr, or port 0 for any", addr, err), b.unlock())
 	}
 	b.addr = listener.Addr().String()
 	opts = append(opts, kfake.ListenFn(func(string, string) (net.Listener, error) { return listener, nil }))

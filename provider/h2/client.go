@@ -152,7 +152,7 @@ func (c *Client) connect(ctx context.Context, conns *sync.WaitGroup) error {
 		if err != nil {
 			<-slots
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // stopped: that is no fault
 			}
 			if errors.Is(err, ErrHTTP1) {
 				return err
@@ -169,7 +169,7 @@ func (c *Client) connect(ctx context.Context, conns *sync.WaitGroup) error {
 		<-cn.left
 		failures = cn.failures(failures)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // as above
 		}
 		c.lost(cn.why())
 	}

@@ -44,7 +44,7 @@ func (g *collector) poke() {
 
 func (g *collector) wait(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	timeout := time.NewTimer(20 * time.Second) //nolint:forbidigo // a test's patience
+	timeout := time.NewTimer(20 * time.Second)
 	defer timeout.Stop()
 	for !ok() {
 		select {

@@ -97,7 +97,7 @@ func setDefault[T int | time.Duration](v *T, def T) {
 	}
 }
 
-func (cfg *Config) validate() error {
+func (cfg Config) validate() error {
 	if cfg.Addr == "" && cfg.Dial == nil {
 		return errors.New("h2: Config needs Addr or Dial")
 	}

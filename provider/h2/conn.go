@@ -339,7 +339,7 @@ func (c *conn) publish() bool {
 	if c.state == open {
 		room = max(0, min(c.limit, c.cfg.MaxInFlight)-c.inFlight)
 	}
-	old := c.room.Swap(int32(room)) //nolint:gosec // at most MaxInFlight
+	old := c.room.Swap(int32(room))
 	if c.inFlight == 0 && c.state == leaving {
 		c.poke()
 	}

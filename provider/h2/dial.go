@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	backoffMin = 100 * time.Millisecond
-	backoffMax = 10 * time.Second
+	backoffFirst = 100 * time.Millisecond
+	backoffMost  = 10 * time.Second
 	// A connection that lived shorter counts as a failure: servers take rapid
 	// opening and closing for an attack.
 	longLife = time.Second
@@ -24,7 +24,7 @@ func backoff(failures int) time.Duration {
 	if failures <= 1 {
 		return 0
 	}
-	d := min(backoffMin<<min(failures-2, 10), backoffMax)
+	d := min(backoffFirst<<min(failures-2, 10), backoffMost)
 	return d/2 + rand.N(d/2+1) //nolint:gosec // jitter
 }
 

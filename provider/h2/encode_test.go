@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew") //nolint:gochecknoglobals // flag
+var update = flag.Bool("update", false, "write the golden files anew")
 
 // TestBlocks: the bytes of three requests: first, repeated, with another topic.
 func TestBlocks(t *testing.T) {

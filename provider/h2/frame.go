@@ -30,7 +30,7 @@ func broken(text string) *connError {
 
 func putFrameHeader(b []byte, n int, t http2.FrameType, flags http2.Flags, id uint32) {
 	_ = b[8]
-	b[0], b[1], b[2] = byte(n>>16), byte(n>>8), byte(n)
+	b[0], b[1], b[2] = byte(n>>16), byte(n>>8), byte(n) //nolint:gosec // cut to the field's 24 bits; frames are shorter
 	b[3], b[4] = byte(t), byte(flags)
 	binary.BigEndian.PutUint32(b[5:], id)
 }

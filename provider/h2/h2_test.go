@@ -110,7 +110,7 @@ func run(t *testing.T, c *h2.Client) context.CancelFunc {
 			if err != nil {
 				t.Errorf("Run: %v", err)
 			}
-		case <-time.After(20 * time.Second): //nolint:forbidigo // a test's patience
+		case <-time.After(20 * time.Second):
 			t.Error("Run does not end")
 		}
 	})

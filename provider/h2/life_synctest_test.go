@@ -378,7 +378,7 @@ const sweep = 50 * time.Millisecond
 func TestStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := script(t, func(cfg *h2.Config) { cfg.WriteTimeout = 2 * time.Second })
-		var nc net.Conn = <-s.net
+		nc := <-s.net
 		buf := make([]byte, 4096)
 		_, _ = nc.Read(buf)
 		_ = http2.NewFramer(nc, nil).WriteSettings()

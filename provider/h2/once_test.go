@@ -28,7 +28,7 @@ func (f *flaky) spend(n int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.left -= n; f.left < 0 {
-		_ = f.Conn.Close()
+		_ = f.Close()
 		return errors.New("the cable is cut")
 	}
 	return nil
@@ -87,7 +87,7 @@ func TestOnce(t *testing.T) {
 		wg.Go(func() {
 			for i := 0; i < each; i += 5 {
 				for tries := 0; c.Room() == 0 && tries < 1000; tries++ {
-					<-time.After(100 * time.Microsecond) //nolint:forbidigo // paces the load
+					<-time.After(100 * time.Microsecond) // paces the load
 				}
 				var reqs []h2.Request
 				for k := i; k < i+5; k++ {

@@ -116,7 +116,7 @@ func (p *peer) next(kind http2.FrameType) frame {
 		if f.err != nil {
 			p.t.Fatalf("waiting for %v: %v", kind, f.err)
 		}
-		if f.Type == kind && !(kind == http2.FrameSettings && f.Flags != 0) {
+		if f.Type == kind && (kind != http2.FrameSettings || f.Flags == 0) {
 			return f
 		}
 	}

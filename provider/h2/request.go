@@ -38,23 +38,24 @@ type Request struct {
 type Fault uint8
 
 const (
-	// FaultNone: the server answered; Status, Fields and Body hold the answer.
+	// FaultNone means that the server answered; Status, Fields and Body hold the answer.
 	FaultNone Fault = iota
-	// FaultUnsent: the server did not and will not act on it: never written, or
-	// refused (REFUSED_STREAM, or above the last stream of a GOAWAY; RFC 9113
+	// FaultUnsent means that the server did not and will not act on it: never
+	// written, or refused (REFUSED_STREAM, or above the last stream of a GOAWAY; RFC 9113
 	// §8.7). Safe to replay at once.
 	FaultUnsent
-	// FaultLost: written, and no answer will come: the connection died or the
-	// server reset the stream. The server may have acted on it.
+	// FaultLost means written, and no answer will come: the connection died or
+	// the server reset the stream. The server may have acted on it.
 	FaultLost
-	// FaultTimeout: no whole answer came before the deadline. The server may
-	// have acted on it.
+	// FaultTimeout means that no whole answer came before the deadline. The
+	// server may have acted on it.
 	FaultTimeout
-	// FaultProtocol: the server's answer was malformed. The server may have
-	// acted on it.
+	// FaultProtocol means that the server's answer was malformed. The server may
+	// have acted on it.
 	FaultProtocol
-	// FaultInvalid: never written, because the request cannot be said in HTTP/2
-	// or exceeds what the server takes (Reason tells). Replaying is pointless.
+	// FaultInvalid means never written, because the request cannot be said in
+	// HTTP/2 or exceeds what the server takes (Reason tells). Replaying is
+	// pointless.
 	FaultInvalid
 )
 

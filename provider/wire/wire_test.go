@@ -125,7 +125,7 @@ func FuzzAppendValue(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		v, err := fastjson.Parse(s)
 		if err != nil {
-			t.Skip()
+			return
 		}
 		if b := wire.AppendValue(nil, v); !json.Valid(b) {
 			t.Fatalf("%q became %q", s, b)
