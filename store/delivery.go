@@ -7,10 +7,17 @@ import (
 	"carillon"
 )
 
+// The upper bits of a delivery's kind byte are its hint: rows written
+// before there were hints read as having none. Pinned.
+const (
+	hintShift = 6
+	kindMask  = 1<<hintShift - 1
+)
+
 // appendDelivery appends all of a delivery but its endpoint: bits, platform,
-// kind, class, attempts, incarnation (against seq), and what the bits tell:
-// addressed − incarnation, reason, status, after, since and handed − at,
-// answered − handed.
+// hint and kind, class, attempts, incarnation (against seq), and what the bits
+// tell: addressed − incarnation, reason, status, after, since and handed − at,
+// answered − handed; of a due one then due − the last of these.
 func appendDelivery(dst []byte, d *carillon.Delivery, seq carillon.Seq, at int64) []byte {
 	o := &d.Outcome
 	var bits byte
@@ -27,7 +34,7 @@ func appendDelivery(dst []byte, d *carillon.Delivery, seq carillon.Seq, at int64
 	set(deliveryHanded, d.Handed != 0)
 	set(deliveryAnswered, d.Answered != 0)
 	set(deliveryAddressed, d.Addressed != d.Incarnation)
-	dst = append(dst, bits, byte(d.Platform), byte(d.Kind), byte(o.Class), d.Attempts)
+	dst = append(dst, bits, byte(d.Platform), byte(d.Hint)<<hintShift|byte(d.Kind)&kindMask, byte(o.Class), d.Attempts)
 	dst = appendSeq(dst, d.Incarnation, seq)
 	if bits&deliveryAddressed != 0 {
 		dst = appendSeq(dst, d.Addressed, d.Incarnation)
@@ -54,6 +61,10 @@ func appendDelivery(dst []byte, d *carillon.Delivery, seq carillon.Seq, at int64
 	}
 	if bits&deliveryAnswered != 0 {
 		dst = binary.AppendVarint(dst, d.Answered-at)
+		at = d.Answered
+	}
+	if d.Hint == carillon.HintDue {
+		dst = binary.AppendVarint(dst, d.Due-at)
 	}
 	return dst
 }
@@ -62,7 +73,8 @@ func (r *reader) delivery(d *carillon.Delivery, seq carillon.Seq, at int64) {
 	o := &d.Outcome
 	bits := r.byte()
 	d.Platform = carillon.Platform(r.byte())
-	d.Kind = carillon.Kind(r.byte())
+	kind := r.byte()
+	d.Kind, d.Hint = carillon.Kind(kind&kindMask), carillon.Hint(kind>>hintShift)
 	o.Class = carillon.Class(r.byte())
 	d.Attempts = r.byte()
 	d.Incarnation = r.seq(seq)
@@ -89,6 +101,10 @@ func (r *reader) delivery(d *carillon.Delivery, seq carillon.Seq, at int64) {
 	}
 	if bits&deliveryAnswered != 0 {
 		d.Answered = at + r.varint()
+		at = d.Answered
+	}
+	if d.Hint == carillon.HintDue {
+		d.Due = at + r.varint()
 	}
 }
 

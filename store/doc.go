@@ -17,6 +17,10 @@
 //     version of the leave, which lives as long as what it hides.
 //   - outcome: the store, by [Rank], without reading: the higher rank wins
 //     whenever two versions meet, and of equal ranks the later one.
+//   - due and parked: the writer. Their rows come and go in the batch that
+//     changes the delivery that they wait for; taking away one that is not there
+//     is no fault.
+//   - ledger: nobody. It is absolute, so the later row of a range stands.
 //   - progress: the store; both positions of a partition only grow.
 //
 // Reading is defended as well: should two versions of one row stand in two

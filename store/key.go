@@ -59,11 +59,9 @@ type PartitionKind byte
 // The kinds of partition rows, and what follows the partition in the key.
 const (
 	KindProgress PartitionKind = 0x01 // nothing
-
-	// KindLedger and the next two are reserved, not written yet.
-	KindLedger PartitionKind = 0x02 // from seq
-	KindDue    PartitionKind = 0x03 // bucket, time, reference
-	KindParked PartitionKind = 0x04 // lane, priority, seq, reference
+	KindLedger   PartitionKind = 0x02 // from seq
+	KindDue      PartitionKind = 0x03 // time, delivery
+	KindParked   PartitionKind = 0x04 // platform (1), host, low (1), delivery
 )
 
 // Turn tells the deliveries of one notification to one endpoint apart: the push
@@ -115,11 +113,15 @@ func AppendGeneration(dst []byte, g Generation) []byte {
 // with 00 written as 00 ff, ended by 00 01, so that no user's keys begin with
 // another's.
 func AppendPrefix(dst []byte, g Generation, u carillon.User, k Kind) []byte {
-	dst = AppendGeneration(dst, g)
+	return append(appendUser(AppendGeneration(dst, g), u), byte(k))
+}
+
+// appendUser appends a user as keys have him.
+func appendUser(dst []byte, u carillon.User) []byte {
 	dst = appendEscaped(dst, u.Host)
 	dst = append(dst, '/')
 	dst = appendEscaped(dst, u.ID)
-	return append(dst, escape, terminator, byte(k))
+	return append(dst, escape, terminator)
 }
 
 func appendEscaped(dst []byte, s string) []byte {
@@ -220,10 +222,27 @@ func ReadOutcomeKey(suffix []byte, o *carillon.OutcomeRow) bool {
 	return true
 }
 
+// AppendPartitionKey appends what the keys of all rows of a kind and partition
+// share; progress has no more than that.
+func AppendPartitionKey(dst []byte, k PartitionKind, partition int32) []byte {
+	dst = append(dst, byte(AreaPartition), byte(k))
+	return binary.BigEndian.AppendUint32(dst, uint32(partition)) //nolint:gosec // partitions are never negative
+}
+
+// PartitionOf is the partition of a partition row's key, and what follows it.
+func PartitionOf(key []byte) (partition int32, rest []byte, ok bool) {
+	if len(key) < partitionRest || Area(key[0]) != AreaPartition {
+		return 0, nil, false
+	}
+	return int32(binary.BigEndian.Uint32(key[2:])), key[partitionRest:], true //nolint:gosec // as written
+}
+
+// partitionRest is where a partition row's key goes on behind the partition.
+const partitionRest = 1 + 1 + 4
+
 // AppendProgressKey appends the key of a partition's progress.
 func AppendProgressKey(dst []byte, partition int32) []byte {
-	dst = append(dst, byte(AreaPartition), byte(KindProgress))
-	return binary.BigEndian.AppendUint32(dst, uint32(partition)) //nolint:gosec // partitions are never negative
+	return AppendPartitionKey(dst, KindProgress, partition)
 }
 
 // AppendDirectoryKey appends the key that tells that generation g holds rows of

@@ -26,6 +26,9 @@ func TestGoldenKeys(t *testing.T) {
 		line("idem", store.AppendIdemKey(nil, g, alice, carillon.RequestID{0xaa})),
 		line("progress", store.AppendProgressKey(nil, 3)),
 		line("directory", store.AppendDirectoryKey(nil, g, store.KindItem)),
+		line("ledger", store.AppendLedgerKey(nil, 3, carillon.MakeSeq(1, 1000))),
+		line("due", store.AppendDueKey(nil, sampleDue())),
+		line("parked", store.AppendParkedKey(nil, sampleParked())),
 	})
 }
 

@@ -19,6 +19,10 @@ func FuzzRows(f *testing.F) {
 	f.Add(store.AppendIdem(nil, sampleIdem()))
 	f.Add(store.AppendRef(nil, store.Ref{Created: 5, Expires: 6}))
 	f.Add(store.AppendProgress(nil, carillon.Progress{Applied: 5, Settled: 6}))
+	f.Add(store.AppendOutcome(nil, dueOutcome()))
+	f.Add(store.AppendItem(nil, parkedItem()))
+	f.Add(store.AppendHint(nil, carillon.KindTap, accepted))
+	f.Add(store.AppendLedger(nil, sampleLedger()))
 	f.Fuzz(func(t *testing.T, row []byte) {
 		again := func(what string, once []byte, decode func(b []byte) ([]byte, error)) {
 			twice, err := decode(once)
@@ -55,6 +59,15 @@ func FuzzRows(f *testing.F) {
 			r, err := store.DecodeRef(b)
 			return store.AppendRef(nil, r), err
 		})
+		try("hint", func(b []byte) ([]byte, error) {
+			kind, expires, err := store.DecodeHint(b)
+			return store.AppendHint(nil, kind, expires), err
+		})
+		try("ledger", func(b []byte) ([]byte, error) {
+			l := carillon.LedgerRow{From: 77}
+			err := store.DecodeLedger(b, &l)
+			return store.AppendLedger(nil, &l), err
+		})
 		try("progress", func(b []byte) ([]byte, error) {
 			p, err := store.DecodeProgress(b, 0)
 			return store.AppendProgress(nil, p), err
@@ -67,7 +80,20 @@ func FuzzKeys(f *testing.F) {
 	f.Add(store.AppendItemKey(nil, 3, alice, 5))
 	f.Add(store.AppendOutcomeKey(nil, 3, sampleOutcome()))
 	f.Add(store.AppendDirectoryKey(nil, 3, store.KindItem))
+	f.Add(store.AppendDueKey(nil, sampleDue()))
+	f.Add(store.AppendParkedKey(nil, sampleParked()))
+	f.Add(store.AppendLedgerKey(nil, 3, 5))
 	f.Fuzz(func(t *testing.T, key []byte) {
+		var due carillon.DueRow
+		if store.ReadDueKey(key, &due) {
+			var again carillon.DueRow
+			if !store.ReadDueKey(store.AppendDueKey(nil, &due), &again) || again.At != due.At || again.Ref.Endpoint != due.Ref.Endpoint {
+				t.Errorf("%x was read as %+v, then as %+v", key, due, again)
+			}
+		}
+		store.ReadParkedKey(key, &carillon.ParkedRow{})
+		store.LaneOfKey(key)
+		store.ReadLedgerKey(key, &carillon.LedgerRow{})
 		n := store.SplitKey(key)
 		if n > len(key) || n < len(key) && store.SplitKey(key[:n]) != n {
 			t.Errorf("%x splits at %d, its prefix at %d", key, n, store.SplitKey(key[:n]))

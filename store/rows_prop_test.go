@@ -1,10 +1,13 @@
 package store_test
 
 import (
+	"bytes"
+	"cmp"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
@@ -25,9 +28,15 @@ func times() *rapid.Generator[int64] {
 
 func deliveries() *rapid.Generator[carillon.Delivery] {
 	return rapid.Custom(func(t *rapid.T) carillon.Delivery {
+		hint := carillon.Hint(rapid.ByteRange(0, 3).Draw(t, "hint"))
+		var due int64
+		if hint == carillon.HintDue {
+			due = times().Draw(t, "due")
+		}
 		return carillon.Delivery{
+			Hint: hint, Due: due,
 			Endpoint: rapid.String().Draw(t, "endpoint"), Incarnation: seqs().Draw(t, "incarnation"), Addressed: seqs().Draw(t, "addressed"),
-			Platform: carillon.Platform(rapid.Byte().Draw(t, "platform")), Kind: carillon.Kind(rapid.Byte().Draw(t, "kind")),
+			Platform: carillon.Platform(rapid.Byte().Draw(t, "platform")), Kind: carillon.Kind(rapid.ByteRange(0, 63).Draw(t, "kind")),
 			Attempts: rapid.Byte().Draw(t, "attempts"), Handed: times().Draw(t, "handed"), Answered: times().Draw(t, "answered"),
 			Outcome: carillon.Outcome{
 				Class:  carillon.Class(rapid.Byte().Draw(t, "class")),
@@ -62,7 +71,7 @@ func TestItemRoundTrip(t *testing.T) {
 		if err := store.DecodeItem(row, want.Created, &got); err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(want, &got, cmpopts.EquateEmpty()); d != "" {
+		if d := gocmp.Diff(want, &got, cmpopts.EquateEmpty()); d != "" {
 			t.Fatalf("(-want +got)\n%s", d)
 		}
 		expires, err := store.ItemExpires(row)
@@ -87,7 +96,7 @@ func TestOutcomeRoundTrip(t *testing.T) {
 		if err := store.DecodeOutcome(row, &got); err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(want, got); d != "" {
+		if d := gocmp.Diff(want, got); d != "" {
 			t.Fatalf("(-want +got)\n%s", d)
 		}
 		if rank, err := store.OutcomeRank(row); err != nil || rank != store.Rank(&want.Delivery) {
@@ -106,7 +115,7 @@ func TestSmallRowsRoundTrip(t *testing.T) {
 		}
 		var got carillon.Endpoint
 		left, err := store.DecodeEndpoint(store.AppendEndpoint(nil, &want, false), "e", &got)
-		if d := cmp.Diff(want, got); d != "" || left || err != nil {
+		if d := gocmp.Diff(want, got); d != "" || left || err != nil {
 			t.Fatalf("left %v, %v (-want +got)\n%s", left, err, d)
 		}
 		left, err = store.DecodeEndpoint(store.AppendEndpoint(nil, &want, true), "e", &got)
@@ -140,6 +149,108 @@ func TestRankIsATotalOrderOfEnds(t *testing.T) {
 		}
 		if a.Outcome.Class == carillon.Accepted && store.Rank(&b) > store.Rank(&a) {
 			t.Fatalf("%v outranks Accepted", b.Outcome.Class)
+		}
+	})
+}
+
+func refs() *rapid.Generator[carillon.Ref] {
+	return rapid.Custom(func(t *rapid.T) carillon.Ref {
+		u := users().Draw(t, "user")
+		u.Host = strings.ReplaceAll(u.Host, "/", ".") // as no host has one
+		return carillon.Ref{
+			User: u, Created: seqs().Draw(t, "created"), Content: seqs().Draw(t, "content"),
+			Endpoint: rapid.String().Draw(t, "endpoint"), Kind: carillon.Kind(rapid.Byte().Draw(t, "kind")),
+		}
+	})
+}
+
+func dues() *rapid.Generator[carillon.DueRow] {
+	return rapid.Custom(func(t *rapid.T) carillon.DueRow {
+		return carillon.DueRow{
+			Partition: rapid.Int32Range(0, 3).Draw(t, "partition"), At: times().Draw(t, "at"),
+			Ref: refs().Draw(t, "ref"), Expires: times().Draw(t, "expires"),
+		}
+	})
+}
+
+func parked() *rapid.Generator[carillon.ParkedRow] {
+	return rapid.Custom(func(t *rapid.T) carillon.ParkedRow {
+		return carillon.ParkedRow{
+			Partition: rapid.Int32Range(0, 3).Draw(t, "partition"), Low: rapid.Bool().Draw(t, "low"),
+			Lane: carillon.Lane{Platform: carillon.Platform(rapid.Byte().Draw(t, "platform")), Host: users().Draw(t, "lane").Host},
+			Ref:  refs().Draw(t, "ref"), Expires: times().Draw(t, "expires"),
+		}
+	})
+}
+
+func TestHintsRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		due := dues().Draw(t, "due")
+		var d carillon.DueRow
+		var err error
+		if !store.ReadDueKey(store.AppendDueKey(nil, &due), &d) {
+			t.Fatal("the due key is not read")
+		}
+		if d.Ref.Kind, d.Expires, err = store.DecodeHint(store.AppendHint(nil, due.Ref.Kind, due.Expires)); err != nil || d != due {
+			t.Fatalf("%+v, %v, want %+v", d, err, due)
+		}
+		row := parked().Draw(t, "parked")
+		key := store.AppendParkedKey(nil, &row)
+		p := carillon.ParkedRow{Ref: carillon.Ref{Kind: row.Ref.Kind}, Expires: row.Expires}
+		if !store.ReadParkedKey(key, &p) || p != row {
+			t.Fatalf("%+v, want %+v", p, row)
+		}
+		n, lane, low := store.LaneOfKey(key)
+		if lane != row.Lane || low != row.Low || !bytes.Equal(key[:n], store.AppendLaneKey(nil, row.Partition, lane, low)) {
+			t.Fatalf("lane %v, low %v, %d bytes of %x", lane, low, n, key)
+		}
+	})
+}
+
+// TestHintsSort: due rows sort by their time and parked rows, within a lane, by
+// the seq of their content, whatever else differs.
+func TestHintsSort(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := dues().Draw(t, "a"), dues().Draw(t, "b")
+		b.Partition = a.Partition
+		if c := bytes.Compare(store.AppendDueKey(nil, &a), store.AppendDueKey(nil, &b)); a.At != b.At && c != cmp.Compare(a.At, b.At) {
+			t.Fatalf("%d and %d compare as %d", a.At, b.At, c)
+		}
+		p, q := parked().Draw(t, "p"), parked().Draw(t, "q")
+		q.Partition, q.Lane, q.Low = p.Partition, p.Lane, p.Low
+		if c := bytes.Compare(store.AppendParkedKey(nil, &p), store.AppendParkedKey(nil, &q)); p.Ref.Content != q.Ref.Content && c != cmp.Compare(p.Ref.Content, q.Ref.Content) {
+			t.Fatalf("%v and %v compare as %d", p.Ref.Content, q.Ref.Content, c)
+		}
+		q.Lane = parked().Draw(t, "other").Lane
+		lane := store.AppendLaneKey(nil, p.Partition, p.Lane, p.Low)
+		if bytes.HasPrefix(store.AppendParkedKey(nil, &q), lane) != (q.Lane == p.Lane) {
+			t.Fatalf("%v stands among those of %v", q.Lane, p.Lane)
+		}
+		if above := store.Above(lane); bytes.Compare(store.AppendParkedKey(nil, &p), above) >= 0 || bytes.Compare(above, lane) <= 0 {
+			t.Fatalf("%x is not above %x", above, lane)
+		}
+	})
+}
+
+func TestLedgerRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := carillon.LedgerRow{
+			Partition: rapid.Int32Range(0, 99).Draw(t, "partition"), From: seqs().Draw(t, "from"), To: seqs().Draw(t, "to"),
+			Records: rapid.Int64().Draw(t, "records"), Planned: rapid.Int64().Draw(t, "planned"), Open: rapid.Int64().Draw(t, "open"), Expires: times().Draw(t, "expires"),
+		}
+		for i := range want.Terminal {
+			want.Terminal[i] = rapid.OneOf(rapid.Just(int64(0)), rapid.Int64()).Draw(t, "terminal")
+		}
+		var got carillon.LedgerRow
+		if !store.ReadLedgerKey(store.AppendLedgerKey(nil, want.Partition, want.From), &got) {
+			t.Fatal("the key is not read")
+		}
+		row := store.AppendLedger(nil, &want)
+		if err := store.DecodeLedger(row, &got); err != nil || got != want {
+			t.Fatalf("%+v, %v, want %+v", got, err, want)
+		}
+		if expires, err := store.LedgerExpires(row); err != nil || expires != want.Expires {
+			t.Fatalf("LedgerExpires = %d, %v", expires, err)
 		}
 	})
 }

@@ -63,6 +63,44 @@ func sampleOutcome() *carillon.OutcomeRow {
 	return &carillon.OutcomeRow{User: alice, Created: it.Created, Content: it.Content, Expires: it.Expires, Delivery: it.Deliveries[1]}
 }
 
+// dueOutcome waits for its retry, parkedItem for its lane.
+func dueOutcome() *carillon.OutcomeRow {
+	o := sampleOutcome()
+	o.Outcome = carillon.Outcome{Class: carillon.Transient, Status: 503}
+	o.Hint, o.Due = carillon.HintDue, o.Answered+1500
+	return o
+}
+
+func parkedItem() *carillon.Item {
+	it := plainItem()
+	it.Deliveries[0] = carillon.Delivery{
+		Endpoint: "phone", Incarnation: carillon.MakeSeq(1, 900), Addressed: carillon.MakeSeq(1, 900),
+		Platform: carillon.IOS, Kind: carillon.KindAlert, Hint: carillon.HintParked,
+	}
+	return it
+}
+
+func sampleDue() *carillon.DueRow {
+	o := dueOutcome()
+	return &carillon.DueRow{Partition: 3, At: o.Due, Expires: o.Expires, Ref: carillon.Ref{
+		User: alice, Created: o.Created, Content: o.Content, Endpoint: o.Endpoint, Kind: o.Kind,
+	}}
+}
+
+func sampleParked() *carillon.ParkedRow {
+	return &carillon.ParkedRow{
+		Partition: 3, Lane: carillon.Lane{Platform: carillon.IOS, Host: alice.Host}, Low: true, Expires: accepted, Ref: sampleDue().Ref,
+	}
+}
+
+func sampleLedger() *carillon.LedgerRow {
+	row := &carillon.LedgerRow{
+		Partition: 3, From: carillon.MakeSeq(1, 1000), To: carillon.MakeSeq(1, 1500), Records: 480, Planned: 900, Open: 20, Expires: accepted + 30*86_400_000,
+	}
+	row.Terminal[carillon.Accepted], row.Terminal[carillon.Gone] = 870, 10
+	return row
+}
+
 func sampleEndpoint() *carillon.Endpoint {
 	return &carillon.Endpoint{
 		ID: "phone", Platform: carillon.IOS, Address: "c0ffee", AppID: "com.example.app", Environment: "sandbox", Locale: "de-CH",
@@ -89,7 +127,34 @@ func TestGoldenRows(t *testing.T) {
 		"idem " + hex.EncodeToString(store.AppendIdem(nil, sampleIdem())),
 		"reference " + hex.EncodeToString(store.AppendRef(nil, store.Ref{Created: carillon.MakeSeq(1, 1000), Expires: accepted})),
 		"progress " + hex.EncodeToString(store.AppendProgress(nil, progress)),
+		"outcome due " + hex.EncodeToString(store.AppendOutcome(nil, dueOutcome())),
+		"item parked " + hex.EncodeToString(store.AppendItem(nil, parkedItem())),
+		"hint " + hex.EncodeToString(store.AppendHint(nil, sampleDue().Ref.Kind, sampleDue().Expires)),
+		"ledger " + hex.EncodeToString(store.AppendLedger(nil, sampleLedger())),
 	})
+}
+
+// TestRowsOfBeforeHints: rows that were written before there were hints say that
+// there is none.
+func TestRowsOfBeforeHints(t *testing.T) {
+	row := func(s string) []byte {
+		t.Helper()
+		b, err := hex.DecodeString(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	o := carillon.OutcomeRow{User: alice, Created: sampleOutcome().Created, Content: sampleOutcome().Content, Delivery: carillon.Delivery{Endpoint: "desk"}}
+	err := store.DecodeOutcome(row("013ef68997a6c2686b010309028f03179a038fdee4c004f18fe4c0047e"), &o)
+	if d := cmp.Diff(sampleOutcome(), &o); err != nil || d != "" {
+		t.Errorf("%v (-want +got)\n%s", err, d)
+	}
+	var it carillon.Item
+	err = store.DecodeItem(row("011803f6f9b2e5bd688090e4c004040a010570686f6e656102010601c701c8010c06626f6479"), plainItem().Created, &it)
+	if d := cmp.Diff(plainItem(), &it); err != nil || d != "" {
+		t.Errorf("%v (-want +got)\n%s", err, d)
+	}
 }
 
 // TestGoldenReasons pins the codes of reasons by the rows that carry them.
@@ -137,6 +202,7 @@ func TestItemOverhead(t *testing.T) {
 func TestEncodeAllocatesNothing(t *testing.T) {
 	buf := make([]byte, 0, 4096)
 	it, o, e, m := sampleItem(), sampleOutcome(), sampleEndpoint(), sampleIdem()
+	due, parked, ledger := sampleDue(), sampleParked(), sampleLedger()
 	if n := testing.AllocsPerRun(100, func() {
 		buf = store.AppendItem(buf[:0], it)
 		buf = store.AppendItemKey(buf, 7, alice, it.Created)
@@ -144,6 +210,10 @@ func TestEncodeAllocatesNothing(t *testing.T) {
 		buf = store.AppendOutcomeKey(buf, 7, o)
 		buf = store.AppendEndpoint(buf, e, false)
 		buf = store.AppendIdem(buf, m)
+		buf = store.AppendDueKey(buf, due)
+		buf = store.AppendParkedKey(buf, parked)
+		buf = store.AppendHint(buf, due.Ref.Kind, due.Expires)
+		buf = store.AppendLedger(buf, ledger)
 	}); n != 0 {
 		t.Errorf("%v allocations, want none", n)
 	}

@@ -80,8 +80,8 @@ func newest(dst []carillon.Endpoint, from int, e carillon.Endpoint) []carillon.E
 const keyRoom = 160
 
 // get copies the row of a key, nil when there is none.
-func (s *Store) get(key []byte) ([]byte, error) {
-	b, closer, err := s.db.Get(key)
+func get(r pebble.Reader, key []byte) ([]byte, error) {
+	b, closer, err := r.Get(key)
 	if err == pebble.ErrNotFound { //nolint:errorlint // pebble returns it bare
 		return nil, nil
 	}
@@ -99,11 +99,19 @@ func (s *Store) Item(u carillon.User, created carillon.Seq) (*carillon.Item, err
 		return nil, err
 	}
 	defer s.leave()
-	now := s.clock.UnixMilli()
+	it, err := s.item(s.db, s.clock.UnixMilli(), u, created)
+	if err != nil {
+		return nil, err
+	}
+	return it, s.health.err()
+}
+
+// item is [Store.Item] as r and now have it.
+func (s *Store) item(r pebble.Reader, now int64, u carillon.User, created carillon.Seq) (*carillon.Item, error) {
 	var found *carillon.Item
 	var key [keyRoom]byte
 	for _, g := range s.generations(store.KindItem, now) {
-		row, err := s.get(store.AppendItemKey(key[:0], g, u, created))
+		row, err := get(r, store.AppendItemKey(key[:0], g, u, created))
 		if err != nil {
 			return nil, err
 		}
@@ -119,21 +127,18 @@ func (s *Store) Item(u carillon.User, created carillon.Seq) (*carillon.Item, err
 		}
 	}
 	if found == nil || found.Expires <= now {
-		return nil, s.health.err()
+		return nil, nil
 	}
-	if err := s.settle(u, now, found); err != nil {
-		return nil, err
-	}
-	return found, s.health.err()
+	return found, s.settle(r, u, now, found)
 }
 
 // settle merges the outcomes that came after the items' rows.
-func (s *Store) settle(u carillon.User, now int64, items ...*carillon.Item) error {
+func (s *Store) settle(r pebble.Reader, u carillon.User, now int64, items ...*carillon.Item) error {
 	gens := s.generations(store.KindOutcome, now)
 	if len(gens) == 0 {
 		return nil
 	}
-	it, err := s.db.NewIter(byPrefix())
+	it, err := r.NewIter(byPrefix())
 	if err != nil {
 		return err
 	}
@@ -179,7 +184,7 @@ func (s *Store) Find(u carillon.User, id carillon.ID) (created carillon.Seq, ok 
 	now := s.clock.UnixMilli()
 	var key [keyRoom]byte
 	for _, g := range s.generations(store.KindID, now) {
-		row, err := s.get(store.AppendIDKey(key[:0], g, u, id))
+		row, err := get(s.db, store.AppendIDKey(key[:0], g, u, id))
 		if err != nil {
 			return 0, false, err
 		}
@@ -206,7 +211,7 @@ func (s *Store) Idem(u carillon.User, rid carillon.RequestID) (m carillon.Idem, 
 	now := s.clock.UnixMilli()
 	var key [keyRoom]byte
 	for _, g := range s.generations(store.KindIdem, now) {
-		row, err := s.get(store.AppendIdemKey(key[:0], g, u, rid))
+		row, err := get(s.db, store.AppendIdemKey(key[:0], g, u, rid))
 		if err != nil {
 			return m, false, err
 		}
@@ -246,7 +251,7 @@ func (s *Store) loadProgress(partition int32) (carillon.Progress, error) {
 	if p, ok := s.progress[partition]; ok {
 		return p, nil
 	}
-	row, err := s.get(store.AppendProgressKey(nil, partition))
+	row, err := get(s.db, store.AppendProgressKey(nil, partition))
 	if err != nil {
 		return carillon.Progress{}, err
 	}

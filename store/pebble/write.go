@@ -27,7 +27,7 @@ func (s *Store) Write(rows *carillon.Rows, sync bool) error {
 		return err
 	}
 	defer s.leave()
-	n := len(rows.Items) + len(rows.Outcomes) + len(rows.Endpoints) + len(rows.Idems)
+	n := len(rows.Items) + len(rows.Outcomes) + len(rows.Endpoints) + len(rows.Idems) + len(rows.Dues) + len(rows.Parked) + len(rows.Ledger)
 	if n+len(rows.Positions) > 0 {
 		if err := s.write(rows, sync && len(rows.Positions) == 0); err != nil {
 			return err
@@ -116,7 +116,8 @@ const rowOverhead = 192
 
 // batchBytes guesses how large a batch becomes, so that it grows once.
 func batchBytes(rows *carillon.Rows) int {
-	n := 64 + rowOverhead*(len(rows.Items)+len(rows.Outcomes)+len(rows.Idems)+2*len(rows.Endpoints)+len(rows.Positions))
+	n := 64 + rowOverhead*(len(rows.Items)+len(rows.Outcomes)+len(rows.Idems)+2*len(rows.Endpoints)+
+		len(rows.Dues)+len(rows.Parked)+len(rows.Ledger)+len(rows.Positions))
 	for i := range rows.Items {
 		n += len(rows.Items[i].Item.Body)
 	}
@@ -144,7 +145,7 @@ func (w *writer) rows(rows *carillon.Rows) error {
 			return err
 		}
 	}
-	return nil
+	return w.partitions(rows)
 }
 
 func (w *writer) item(row *carillon.ItemRow) error {
