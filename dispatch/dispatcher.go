@@ -217,3 +217,14 @@ func (d *Dispatcher) laneChanged() {
 		nudge(k.hints.wake)
 	}
 }
+
+// Parked is how many deliveries of an app wait for their lanes to open.
+func (d *Dispatcher) Parked(host string) int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var n int64
+	for _, k := range d.keepers {
+		n += k.hints.parkedOf(host)
+	}
+	return n
+}

@@ -102,6 +102,22 @@ func (h *hints) behind(w waitingLane) bool {
 	return q != nil && q.rows > 0
 }
 
+// parkedOf counts the parked rows of an app.
+func (h *hints) parkedOf(host string) int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.depth == 0 {
+		return 0
+	}
+	var n int64
+	for w, q := range h.parked {
+		if w.lane.Host == host {
+			n += q.rows
+		}
+	}
+	return n
+}
+
 // returned tells that a shard is done with a recalled hint; removed, that its
 // row is gone.
 func (h *hints) returned(r *recall, removed bool) {

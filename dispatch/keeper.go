@@ -85,6 +85,9 @@ func (k *keeper) begin(c *journal.Claim) error {
 	if err != nil {
 		return fmt.Errorf("dispatch: partition %d %w", k.partition, err)
 	}
+	if err := k.loadHints(); err != nil {
+		return fmt.Errorf("dispatch: parked deliveries of partition %d: %w", k.partition, err)
+	}
 	k.from = from
 	k.applied, k.settled = k.from, k.from
 	k.applied = max(p.Applied, k.from)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"strings"
+	"time"
 
 	"carillon"
 	"carillon/internal/auth"
@@ -33,6 +34,26 @@ func (g *Gateway) owned(p *auth.Principal, host, target string) (*carillon.App, 
 		return nil, carillon.Errorf(carillon.CodeAccessDenied, target, "client %.64q of this token may not act for host %.253q", p.Client, host)
 	}
 	return app, nil
+}
+
+// parkedRetry is when a sender whose app has too much parked may come again.
+const parkedRetry = 30 * time.Second
+
+// admitted is [Gateway.owned] for sends: an app whose vendors have not taken
+// what it sent before waits, so that its trouble stays its own.
+func (g *Gateway) admitted(p *auth.Principal, host, target string) error {
+	if _, err := g.owned(p, host, target); err != nil {
+		return err
+	}
+	if g.deps.Parked == nil {
+		return nil
+	}
+	if n := g.deps.Parked(host); n > g.cfg.MaxParked {
+		err := carillon.Errorf(carillon.CodeThrottled, target, "%d deliveries of %s wait for its vendors, at most %d may: send again later; `carillon audit` and the dispatcher's metrics tell which", n, host, g.cfg.MaxParked)
+		err.RetryAfter = parkedRetry
+		return err
+	}
+	return nil
 }
 
 // hostOf is the app that a call is for: the one it names, or the only one that

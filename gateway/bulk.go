@@ -182,7 +182,7 @@ func (g *Gateway) readLine(b *bulk, p *auth.Principal, line []byte, l *bulkLine)
 		// The copy matters: this line's host may stand in a buffer that the
 		// next line overwrites.
 		b.lastHost = strings.Clone(b.host)
-		_, b.refusal = g.owned(p, b.lastHost, "targetHostName")
+		b.refusal = g.admitted(p, b.lastHost, "targetHostName")
 	}
 	if b.refusal != nil {
 		return b.refusal

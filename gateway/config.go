@@ -14,6 +14,9 @@ type Config struct {
 	// BulkBudgetBytes bounds the decoded bytes of all bulk requests that are
 	// under way in this process, 128 MiB by default; beyond it they get 429.
 	BulkBudgetBytes int `yaml:"bulkBudgetBytes"`
+	// MaxParked is how many deliveries of one app may wait for its vendors
+	// before its sends get 429, 1,000,000 by default.
+	MaxParked int64 `yaml:"maxParked"`
 	// RecentKeys is how many acknowledged keyed requests are remembered until
 	// the store knows them, 65,536 by default.
 	RecentKeys int `yaml:"recentKeys"`
@@ -24,6 +27,7 @@ const (
 	defaultBulkBytes     = 16 << 20
 	defaultBulkLines     = 256 << 10
 	defaultBulkBudget    = 128 << 20
+	defaultMaxParked     = 1_000_000
 	defaultRecentKeys    = 64 << 10
 )
 
@@ -40,6 +44,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.BulkBudgetBytes < c.BulkBytes {
 		c.BulkBudgetBytes = max(defaultBulkBudget, c.BulkBytes)
+	}
+	if c.MaxParked <= 0 {
+		c.MaxParked = defaultMaxParked
 	}
 	if c.RecentKeys <= 0 {
 		c.RecentKeys = defaultRecentKeys

@@ -36,7 +36,8 @@ type Applied interface {
 	Wait(ctx context.Context, pos carillon.Position) error
 }
 
-// Deps is what the gateway works with. All of it is required.
+// Deps is what the gateway works with. All of it is required but where it says
+// otherwise.
 type Deps struct {
 	// Apps is the present set of apps.
 	Apps          func() *carillon.Apps
@@ -48,8 +49,11 @@ type Deps struct {
 	// Partitions is the journal's number of partitions; 0 is its default, 64.
 	Partitions int
 	Applied    Applied
-	Clock      *carillon.Clock
-	Log        *slog.Logger
+	// Parked is how many deliveries of an app wait for its vendors; nil when
+	// this process has no dispatcher.
+	Parked func(host string) int64
+	Clock  *carillon.Clock
+	Log    *slog.Logger
 }
 
 // Gateway answers the requests that append. Safe for concurrent use.

@@ -92,7 +92,7 @@ func (g *Gateway) post(r *httpapi.Request, recipient func(p *auth.Principal, hos
 	if err := s.decode(body, false, r.Now()); err != nil {
 		return err
 	}
-	if _, err := g.owned(p, s.host, "targetHostName"); err != nil {
+	if err := g.admitted(p, s.host, "targetHostName"); err != nil {
 		return err
 	}
 	id, err := recipient(p, s.host)

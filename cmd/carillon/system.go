@@ -229,7 +229,7 @@ func (s *system) openDoors(context.Context) error {
 	s.doors = httpapi.New(s.cfg.HTTP, s.log, s.clock)
 	gateway.New(s.cfg.Gateway, gateway.Deps{
 		Apps: s.appSet, Journal: s.writer, Store: s.store, Auth: s.verifier, Subscriptions: subscriptions,
-		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Clock: s.clock, Log: s.log,
+		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Parked: s.dispatcher.Parked, Clock: s.clock, Log: s.log,
 	}).Register(s.doors.Router())
 	feed.New(feed.Deps{
 		Apps: s.appSet, Store: s.store, Directory: s.store, Tokens: s.verifier, Subscriptions: subscriptions,
