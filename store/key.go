@@ -231,14 +231,14 @@ func AppendPartitionKey(dst []byte, k PartitionKind, partition int32) []byte {
 
 // PartitionOf is the partition of a partition row's key, and what follows it.
 func PartitionOf(key []byte) (partition int32, rest []byte, ok bool) {
-	if len(key) < partitionRest || Area(key[0]) != AreaPartition {
+	if len(key) < PartitionKeyBytes || Area(key[0]) != AreaPartition {
 		return 0, nil, false
 	}
-	return int32(binary.BigEndian.Uint32(key[2:])), key[partitionRest:], true //nolint:gosec // as written
+	return int32(binary.BigEndian.Uint32(key[2:])), key[PartitionKeyBytes:], true //nolint:gosec // as written
 }
 
-// partitionRest is where a partition row's key goes on behind the partition.
-const partitionRest = 1 + 1 + 4
+// PartitionKeyBytes is the length of what [AppendPartitionKey] makes.
+const PartitionKeyBytes = 1 + 1 + 4
 
 // AppendProgressKey appends the key of a partition's progress.
 func AppendProgressKey(dst []byte, partition int32) []byte {

@@ -25,9 +25,21 @@ type Reader interface {
 	Idem(u carillon.User, rid carillon.RequestID) (carillon.Idem, bool, error)
 }
 
+// Hints is what the walk reads of deliveries that wait durably.
+type Hints interface {
+	// Due appends up to n due rows of a partition, soonest first, after a row.
+	Due(dst []carillon.DueRow, partition int32, after *carillon.DueRow, n int) ([]carillon.DueRow, error)
+	// Parked appends up to n parked rows in the order of the journal, after a row.
+	Parked(dst []carillon.ParkedRow, partition int32, lane carillon.Lane, low bool, after *carillon.ParkedRow, n int) ([]carillon.ParkedRow, error)
+	// ParkedDepth counts a partition's parked rows by lane and priority, in any
+	// order.
+	ParkedDepth(partition int32) ([]carillon.ParkedCount, error)
+}
+
 // Store is what the suite tests.
 type Store interface {
 	Reader
+	Hints
 	Progress(partition int32) (carillon.Progress, error)
 	Write(rows *carillon.Rows, sync bool) error
 }
@@ -64,6 +76,10 @@ func Run(t *testing.T, b Backend) {
 		{"a moved item has one version", testMoved},
 		{"requests are remembered until they expire", testIdem},
 		{"progress only grows", testProgress},
+		{"due rows come soonest first", testDue},
+		{"parked rows come in the order of the journal", testParked},
+		{"an item tells where a delivery waits", testWaiting},
+		{"hints of items long gone are swept", testSwept},
 		{"users do not see each other", testUsers},
 		{"empty rows sync", testEmpty},
 		{"callers do not meet", testConcurrent},

@@ -19,6 +19,13 @@ type model struct {
 	next      int64
 	items     map[carillon.Seq]*carillon.Item
 	endpoints map[string]carillon.EndpointRow // with tombstones
+	waits     map[carillon.Seq]wait
+}
+
+// wait is where the first delivery of an item waits.
+type wait struct {
+	due    *carillon.DueRow
+	parked *carillon.ParkedRow
 }
 
 // testModel shortens, lengthens, replaces, leaves, replays and lets time pass:
@@ -28,6 +35,7 @@ func testModel(t *testing.T, b Backend) {
 		m := &model{
 			rig: newRig(t, b), u: alice(), next: 1,
 			items: make(map[carillon.Seq]*carillon.Item), endpoints: make(map[string]carillon.EndpointRow),
+			waits: make(map[carillon.Seq]wait),
 		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"add":      m.add,
@@ -92,7 +100,11 @@ func (m *model) change(rt *rapid.T) {
 		it.State.Read, it.State.ReadSeq = true, seq(m.seq())
 	}
 	m.items[it.Created] = &it
-	m.write(put(m.u, &it, old.Expires))
+	rows := put(m.u, &it, old.Expires)
+	if it.Content != old.Content {
+		rows.Dues, rows.Parked = m.unrest(it.Created)
+	}
+	m.write(rows)
 }
 
 func (m *model) outcome(rt *rapid.T) {
@@ -102,12 +114,55 @@ func (m *model) outcome(rt *rapid.T) {
 	}
 	it := m.items[rapid.SampledFrom(live).Draw(rt, "item")]
 	d := it.Deliveries[0]
+	d.Hint, d.Due = carillon.HintNone, 0
 	d.Attempts = rapid.Uint8Range(0, 3).Draw(rt, "attempts")
 	d.Handed = m.seq()                                                                                           // what happens later is handed later
 	d.Outcome = carillon.Outcome{Class: carillon.Class(rapid.IntRange(0, carillon.Classes-1).Draw(rt, "class"))} //nolint:gosec // few
 	row := outcome(m.u, it, d)
+	m.rest(rt, it, row)
 	store.Settle(it, &row.Outcomes[0])
 	m.write(row)
+}
+
+// rest gives an outcome that changes the item the hint that belongs to it, and
+// takes the former one away, in one batch.
+func (m *model) rest(rt *rapid.T, it *carillon.Item, rows *carillon.Rows) {
+	d := &rows.Outcomes[0].Delivery
+	if store.Rank(d) < store.Rank(&it.Deliveries[0]) {
+		return
+	}
+	rows.Dues, rows.Parked = m.unrest(it.Created)
+	w := wait{}
+	if !d.Outcome.Class.Terminal() {
+		d.Hint = carillon.Hint(rapid.ByteRange(0, 2).Draw(rt, "hint"))
+	}
+	at := carillon.Ref{User: m.u, Created: it.Created, Content: it.Content, Endpoint: d.Endpoint, Kind: d.Kind}
+	switch d.Hint {
+	case carillon.HintDue:
+		d.Due = m.now() + rapid.Int64Range(0, 9).Draw(rt, "due")
+		w.due = &carillon.DueRow{Partition: it.Partition, At: d.Due, Ref: at, Expires: it.Expires}
+		rows.Dues = append(rows.Dues, *w.due)
+	case carillon.HintParked:
+		w.parked = &carillon.ParkedRow{Partition: it.Partition, Lane: parkedLane(), Ref: at, Expires: it.Expires}
+		rows.Parked = append(rows.Parked, *w.parked)
+	case carillon.HintNone:
+	}
+	m.waits[it.Created] = w
+}
+
+func parkedLane() carillon.Lane { return carillon.Lane{Platform: carillon.IOS, Host: alice().Host} }
+
+// unrest are the rows that take an item's hint away.
+func (m *model) unrest(created carillon.Seq) (dues []carillon.DueRow, parked []carillon.ParkedRow) {
+	if w := m.waits[created]; w.due != nil {
+		dues = append(dues, *w.due)
+		dues[0].Done = true
+	} else if w.parked != nil {
+		parked = append(parked, *w.parked)
+		parked[0].Done = true
+	}
+	delete(m.waits, created)
+	return dues, parked
 }
 
 // register writes an endpoint by a new or an old version, with a right hint or
@@ -154,6 +209,7 @@ func (m *model) hint(rt *rapid.T, cur carillon.EndpointRow) int64 {
 }
 
 func (m *model) check(*rapid.T) {
+	m.checkWaits()
 	var seqs []carillon.Seq
 	for _, s := range m.live() {
 		seqs = append(seqs, s)
@@ -174,4 +230,23 @@ func (m *model) check(*rapid.T) {
 	}
 	slices.SortFunc(eps, func(a, b carillon.Endpoint) int { return cmp.Compare(a.ID, b.ID) })
 	m.same(eps, m.rig.endpoints(m.u))
+}
+
+// checkWaits compares the hints that have not expired: others may be swept.
+func (m *model) checkWaits() {
+	var due []carillon.DueRow
+	var parked []carillon.ParkedRow
+	for _, w := range m.waits {
+		if w.due != nil && w.due.Expires > m.now() {
+			due = append(due, *w.due)
+		} else if w.parked != nil && w.parked.Expires > m.now() {
+			parked = append(parked, *w.parked)
+		}
+	}
+	slices.SortFunc(due, func(a, b carillon.DueRow) int {
+		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Ref.Content, b.Ref.Content))
+	})
+	slices.SortFunc(parked, func(a, b carillon.ParkedRow) int { return cmp.Compare(a.Ref.Content, b.Ref.Content) })
+	m.same(due, slices.DeleteFunc(m.due(3, nil, 1000), func(r carillon.DueRow) bool { return r.Expires <= m.now() }))
+	m.same(parked, slices.DeleteFunc(m.parked(3, parkedLane(), false, nil, 1000), func(r carillon.ParkedRow) bool { return r.Expires <= m.now() }))
 }

@@ -21,7 +21,11 @@ type directory [store.Kinds][]store.Generation
 
 // generations are those that may hold live rows of a kind at now.
 func (s *Store) generations(k store.Kind, now int64) []store.Generation {
-	all := s.directory.Load()[k]
+	return s.generationsOf(s.directory.Load(), k, now)
+}
+
+func (s *Store) generationsOf(d *directory, k store.Kind, now int64) []store.Generation {
+	all := d[k]
 	first := store.GenerationOf(now, s.width)
 	for len(all) > 0 && all[0] < first {
 		all = all[1:]
@@ -84,12 +88,29 @@ func (s *Store) addGeneration(g store.Generation, k store.Kind) error {
 }
 
 // Expire drops the generations whose rows all expired by now, in milliseconds
-// since 1970. Run calls it; a call with nothing to drop costs nothing.
+// since 1970, and some of the hints and ledger rows that would stand in such.
+// Run calls it; a call with nothing to drop costs nothing.
 func (s *Store) Expire(now int64) error {
+	_, err := s.expire(now)
+	return err
+}
+
+// expire tells as well whether there is more to look at.
+func (s *Store) expire(now int64) (more bool, err error) {
 	if err := s.enter(); err != nil {
-		return err
+		return false, err
 	}
 	defer s.leave()
+	if err := s.dropGenerations(now); err != nil {
+		return false, err
+	}
+	if more, err = s.sweep(now); err != nil {
+		return false, err
+	}
+	return more, s.health.err()
+}
+
+func (s *Store) dropGenerations(now int64) error {
 	first := store.GenerationOf(now, s.width)
 	s.dirMu.Lock()
 	defer s.dirMu.Unlock()
@@ -139,10 +160,15 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-s.health.dead:
 			return s.health.err()
 		case <-t.C:
-			if err := s.Expire(s.clock.UnixMilli()); err != nil {
+			more, err := s.expire(s.clock.UnixMilli())
+			if err != nil {
 				return err
 			}
-			t.Reset(every)
+			if more {
+				t.Reset(sweepPause)
+			} else {
+				t.Reset(every)
+			}
 		}
 	}
 }

@@ -48,7 +48,7 @@ func (s *Store) Items(u carillon.User, before carillon.Seq, n int) ([]*carillon.
 	}
 	items = slices.DeleteFunc(items, func(it *carillon.Item) bool { return it.Expires <= now })
 	items = items[:min(n, len(items))]
-	if err := s.settle(s.db, u, now, items...); err != nil {
+	if err := s.settle(s.db, s.directory.Load(), u, now, items...); err != nil {
 		return nil, err
 	}
 	return items, s.health.err()

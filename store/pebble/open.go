@@ -30,6 +30,8 @@ type Store struct {
 	directory atomic.Pointer[directory]
 	dirMu     sync.Mutex // changes of directory
 
+	swept sweep
+
 	progressMu sync.RWMutex
 	progress   map[int32]carillon.Progress
 

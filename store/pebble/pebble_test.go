@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"carillon"
 	"carillon/store/pebble"
 )
@@ -52,4 +54,13 @@ func TestSmoke(t *testing.T) {
 	p, err := s.Progress(3)
 	t.Logf("%+v %v", p, err)
 	t.Logf("%+v", s.Stats())
+}
+
+// openMem opens a store in memory, for its caller to close.
+func openMem(t interface{ Fatal(...any) }, cfg pebble.Config, clock *carillon.Clock) *pebble.Store {
+	s, err := pebble.OpenFS(cfg, vfs.NewMem(), clock, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

@@ -99,7 +99,7 @@ func (s *Store) Item(u carillon.User, created carillon.Seq) (*carillon.Item, err
 		return nil, err
 	}
 	defer s.leave()
-	it, err := s.item(s.db, s.clock.UnixMilli(), u, created)
+	it, err := s.item(s.db, s.directory.Load(), s.clock.UnixMilli(), u, created)
 	if err != nil {
 		return nil, err
 	}
@@ -107,10 +107,10 @@ func (s *Store) Item(u carillon.User, created carillon.Seq) (*carillon.Item, err
 }
 
 // item is [Store.Item] as r and now have it.
-func (s *Store) item(r pebble.Reader, now int64, u carillon.User, created carillon.Seq) (*carillon.Item, error) {
+func (s *Store) item(r pebble.Reader, d *directory, now int64, u carillon.User, created carillon.Seq) (*carillon.Item, error) {
 	var found *carillon.Item
 	var key [keyRoom]byte
-	for _, g := range s.generations(store.KindItem, now) {
+	for _, g := range s.generationsOf(d, store.KindItem, now) {
 		row, err := get(r, store.AppendItemKey(key[:0], g, u, created))
 		if err != nil {
 			return nil, err
@@ -129,12 +129,12 @@ func (s *Store) item(r pebble.Reader, now int64, u carillon.User, created carill
 	if found == nil || found.Expires <= now {
 		return nil, nil
 	}
-	return found, s.settle(r, u, now, found)
+	return found, s.settle(r, d, u, now, found)
 }
 
 // settle merges the outcomes that came after the items' rows.
-func (s *Store) settle(r pebble.Reader, u carillon.User, now int64, items ...*carillon.Item) error {
-	gens := s.generations(store.KindOutcome, now)
+func (s *Store) settle(r pebble.Reader, d *directory, u carillon.User, now int64, items ...*carillon.Item) error {
+	gens := s.generationsOf(d, store.KindOutcome, now)
 	if len(gens) == 0 {
 		return nil
 	}

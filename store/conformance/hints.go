@@ -1,0 +1,141 @@
+package conformance
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"carillon"
+)
+
+func ref(u carillon.User, n int64, endpoint string) carillon.Ref {
+	return carillon.Ref{User: u, Created: seq(n), Content: seq(n), Endpoint: endpoint, Kind: carillon.KindTap}
+}
+
+func (r *rig) due(partition int32, after *carillon.DueRow, n int) []carillon.DueRow {
+	r.Helper()
+	rows, err := r.s.Due([]carillon.DueRow{{At: 77}}, partition, after, n)
+	if err != nil || len(rows) == 0 || rows[0].At != 77 {
+		r.Fatalf("what was in dst is gone: %+v, %v", rows, err)
+	}
+	return rows[1:]
+}
+
+func (r *rig) parked(partition int32, lane carillon.Lane, low bool, after *carillon.ParkedRow, n int) []carillon.ParkedRow {
+	r.Helper()
+	rows, err := r.s.Parked([]carillon.ParkedRow{{Partition: 77}}, partition, lane, low, after, n)
+	if err != nil || len(rows) == 0 || rows[0].Partition != 77 {
+		r.Fatalf("what was in dst is gone: %+v, %v", rows, err)
+	}
+	return rows[1:]
+}
+
+func (r *rig) depth(partition int32) map[carillon.ParkedCount]bool {
+	r.Helper()
+	counts, err := r.s.ParkedDepth(partition)
+	if err != nil {
+		r.Fatal(err)
+	}
+	set := make(map[carillon.ParkedCount]bool)
+	for _, c := range counts {
+		set[c] = true
+	}
+	return set
+}
+
+func testDue(_ *testing.T, r *rig) {
+	row := func(partition int32, at, n int64, endpoint string) carillon.DueRow {
+		return carillon.DueRow{Partition: partition, At: r.start + at, Ref: ref(alice(), n, endpoint), Expires: r.in(5)}
+	}
+	r.same([]carillon.DueRow{}, r.due(3, nil, 10))
+	// In the order of their times, those of one time in that of the journal.
+	want := []carillon.DueRow{row(3, 5, 9, "b"), row(3, 70, 10, "a"), row(3, 70, 10, "b"), row(3, 70, 300, "a"), row(3, 66_000, 2, "")}
+	written := slices.Clone(want)
+	slices.Reverse(written)
+	r.write(&carillon.Rows{Dues: append(written, row(4, 6, 1, "x"))})
+	r.write(&carillon.Rows{Dues: want[2:3]}) // again
+	r.same(want, r.due(3, nil, 10))
+	r.same(want[:2], r.due(3, nil, 2))
+	r.same(want[2:4], r.due(3, &want[1], 2))
+	r.same([]carillon.DueRow{}, r.due(3, &want[4], 2))
+	r.same([]carillon.DueRow{}, r.due(3, nil, 0))
+	r.same([]carillon.DueRow{row(4, 6, 1, "x")}, r.due(4, nil, 10))
+	gone := want[1]
+	gone.Done = true
+	r.write(&carillon.Rows{Dues: []carillon.DueRow{gone}})
+	r.write(&carillon.Rows{Dues: []carillon.DueRow{gone}}) // is not there
+	r.same(want[2:4], r.due(3, &want[1], 2))               // after a row that is gone
+	r.same(slices.Concat(want[:1], want[2:]), r.due(3, nil, 10))
+}
+
+func testParked(_ *testing.T, r *rig) {
+	apple, google := carillon.Lane{Platform: carillon.IOS, Host: alice().Host}, carillon.Lane{Platform: carillon.Android, Host: alice().Host}
+	other := carillon.Lane{Platform: carillon.IOS, Host: alice().Host + "m"}
+	row := func(lane carillon.Lane, low bool, n int64, endpoint string) carillon.ParkedRow {
+		u := carillon.User{Host: lane.Host, ID: fmt.Sprint("dev.", 1000-n)} // not the order of users
+		return carillon.ParkedRow{Partition: 3, Lane: lane, Low: low, Ref: ref(u, n, endpoint), Expires: r.in(5)}
+	}
+	want := []carillon.ParkedRow{row(apple, false, 1, "a"), row(apple, false, 2, "a"), row(apple, false, 2, "b"), row(apple, false, 900, "")}
+	others := []carillon.ParkedRow{row(apple, true, 1, "a"), row(google, false, 1, "a"), row(other, false, 1, "a"), row(other, false, 2, "a")}
+	written := slices.Concat(others, want)
+	slices.Reverse(written)
+	r.write(&carillon.Rows{Parked: written})
+	r.same(want, r.parked(3, apple, false, nil, 10))
+	r.same(want[:2], r.parked(3, apple, false, nil, 2))
+	r.same(want[2:], r.parked(3, apple, false, &want[1], 5))
+	r.same(others[:1], r.parked(3, apple, true, nil, 5))
+	r.same(others[2:], r.parked(3, other, false, nil, 5))
+	r.same([]carillon.ParkedRow{}, r.parked(4, apple, false, nil, 5))
+	r.same(map[carillon.ParkedCount]bool{
+		{Lane: apple, Rows: 4}: true, {Lane: apple, Low: true, Rows: 1}: true, {Lane: google, Rows: 1}: true, {Lane: other, Rows: 2}: true,
+	}, r.depth(3))
+	r.same(map[carillon.ParkedCount]bool{}, r.depth(4))
+	gone := slices.Concat(want[1:2], others[:1])
+	gone[0].Done, gone[1].Done = true, true
+	r.write(&carillon.Rows{Parked: gone})
+	r.same(want[2:], r.parked(3, apple, false, &want[1], 5))
+	r.same(map[carillon.ParkedCount]bool{{Lane: apple, Rows: 3}: true, {Lane: google, Rows: 1}: true, {Lane: other, Rows: 2}: true}, r.depth(3))
+}
+
+// testWaiting lets one delivery park, retry and end: the item says where it
+// waits, and what was written last stands.
+func testWaiting(_ *testing.T, r *rig) {
+	it := item(10, 12, r.in(5))
+	it.Deliveries[0].Hint = carillon.HintParked
+	r.write(put(alice(), it, 0))
+	r.same(it, r.item(alice(), it.Created))
+
+	want := *it
+	change := func(d carillon.Delivery) {
+		r.Helper()
+		r.write(outcome(alice(), it, d))
+		want.Deliveries = []carillon.Delivery{d, it.Deliveries[1]}
+		r.same(&want, r.item(alice(), it.Created))
+	}
+	d := it.Deliveries[0]
+	d.Outcome, d.Hint, d.Due = carillon.Outcome{Class: carillon.Transient, Unsent: true}, carillon.HintDue, 5000 // no attempt
+	change(d)
+	d.Due = 6000 // again none
+	change(d)
+	d.Hint, d.Due = carillon.HintParked, 0 // its lane shut
+	change(d)
+	d.Hint = carillon.HintNone
+	change(d)
+	d.Attempts, d.Handed, d.Answered, d.Hint, d.Due = 1, 7000, 7010, carillon.HintDue, 8000
+	change(d)
+	d.Outcome, d.Hint, d.Due = carillon.Outcome{Class: carillon.Suppressed, Reason: "left"}, carillon.HintNone, 0
+	change(d)
+}
+
+func testSwept(_ *testing.T, r *rig) {
+	lane := carillon.Lane{Platform: carillon.IOS, Host: alice().Host}
+	for n := range int64(10) {
+		r.write(&carillon.Rows{
+			Dues:   []carillon.DueRow{{Partition: 1, At: r.in(n), Ref: ref(alice(), n, "due"), Expires: r.in(2 * n)}},
+			Parked: []carillon.ParkedRow{{Partition: 1, Lane: lane, Ref: ref(alice(), n, "parked"), Expires: r.in(2 * n)}},
+		})
+	}
+	r.pass(100)
+	r.same([]carillon.DueRow{}, r.due(1, nil, 100))
+	r.same([]carillon.ParkedRow{}, r.parked(1, lane, false, nil, 100))
+}
