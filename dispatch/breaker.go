@@ -18,6 +18,7 @@ const (
 	shutFirst         = 1_000 // milliseconds, doubled at each failed probe
 	shutMost          = 60_000
 	shutForCredential = 30_000
+	probeTimeout      = 20_000 // a probe that was never answered is made again
 )
 
 // breaker decides whether a lane hands off. It is pure: what happened and the
@@ -32,6 +33,7 @@ type breaker struct {
 	why     string
 	until   int64 // a probe may go then
 	probing bool
+	probed  int64 // when the last probe was let through
 
 	strikes  int    // answers against the way out, in a row
 	endpoint string // of the last one
@@ -43,10 +45,10 @@ func (b *breaker) closed() bool { return b.shut }
 
 // probe tells whether one delivery may try the way out now, and takes the turn.
 func (b *breaker) probe(now int64) bool {
-	if !b.shut || b.probing || now < b.until {
+	if !b.shut || now < b.until || b.probing && now < b.probed+probeTimeout {
 		return false
 	}
-	b.probing = true
+	b.probing, b.probed = true, now
 	return true
 }
 

@@ -16,11 +16,11 @@ import (
 // answers go back to the shards in batches. Its queue is bounded by the credits
 // of the partitions that feed it.
 type lane struct {
-	key    carillon.Lane
-	index  int
-	d      *Dispatcher
-	sender carillon.Sender // nil when the lane could not be opened
-	wake   chan struct{}
+	key   carillon.Lane
+	index int
+	d     *Dispatcher
+	wake  chan struct{}
+	again chan struct{} // the sender is to be opened anew
 
 	// shut mirrors the breaker for the shards' quick look; slow tells that the
 	// queue's head has waited for too long while other lanes want to go on.
@@ -49,7 +49,7 @@ type answer struct {
 }
 
 func newLane(d *Dispatcher, key carillon.Lane, index int) *lane {
-	return &lane{key: key, index: index, d: d, wake: make(chan struct{}, 1), back: make([][]answer, len(d.shards))}
+	return &lane{key: key, index: index, d: d, wake: make(chan struct{}, 1), again: make(chan struct{}, 1), back: make([][]answer, len(d.shards))}
 }
 
 // put appends deliveries; the caller keeps the slice.
@@ -84,25 +84,56 @@ func (l *lane) pop(into []*delivery) int {
 	return n
 }
 
-// run opens the sender and hands off until ctx ends.
+// run opens the sender and hands off until ctx ends. A credential that the
+// vendor does not accept, or that cannot be read, shuts the lane; it is read
+// anew for each probe, so that replacing it heals.
 func (l *lane) run(ctx context.Context) error {
-	sender, err := l.d.deps.Vendors.Open(l.key, l)
-	if err != nil {
-		l.d.deps.Log.Error("a lane has no way out; its deliveries are rejected",
-			"platform", l.key.Platform.String(), "app", l.key.Host, "error", err)
-		l.reject(ctx)
-		return nil
+	for ctx.Err() == nil {
+		sender, err := l.d.deps.Vendors.Open(l.key, l)
+		var fault *carillon.Error
+		switch {
+		case err == nil:
+			err = l.serve(ctx, sender)
+		case errors.As(err, &fault) && (fault.Code == carillon.CodeNotFound || fault.Code == carillon.CodeNotImplemented):
+			l.d.deps.Log.Error("a lane has no way out; its deliveries are rejected",
+				"platform", l.key.Platform.String(), "app", l.key.Host, "error", err)
+			l.reject(ctx)
+			return nil
+		default:
+			l.d.deps.Log.Error("a lane's credential cannot be used; its deliveries park until it is mended",
+				"platform", l.key.Platform.String(), "app", l.key.Host, "error", err)
+			l.shutNow(shutCredential)
+			l.handOff(ctx, nil)
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
 	}
-	l.sender = sender
+	return nil
+}
+
+// serve runs one sender until ctx ends or it is to be opened anew.
+func (l *lane) serve(ctx context.Context, sender carillon.Sender) error {
+	own, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	var failed error
-	wg.Go(func() { failed = sender.Run(ctx) })
-	l.handOff(ctx)
+	wg.Go(func() { failed = sender.Run(own) })
+	l.handOff(ctx, sender)
+	stop()
 	wg.Wait()
 	if errors.Is(failed, context.Canceled) {
 		return nil
 	}
 	return failed
+}
+
+// shutNow shuts the lane for a fault that is no vendor's answer.
+func (l *lane) shutNow(why string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.breaker.close(why, l.d.deps.Clock.UnixMilli(), shutForCredential, rand.Float64()) //nolint:gosec // jitter needs no secrecy
+	l.changed()
 }
 
 // pace looks at how long the head of the queue has waited; l.mu is held. Only
@@ -123,15 +154,17 @@ func (l *lane) pace() {
 
 // handOff gives queued deliveries to the sender, in order, as it has room. What
 // is queued when the breaker shuts goes back to the shards, which park it.
-func (l *lane) handOff(ctx context.Context) {
+// Without a sender everything does. It returns when ctx ends or the sender is to
+// be opened anew.
+func (l *lane) handOff(ctx context.Context, sender carillon.Sender) {
 	taken := make([]*delivery, l.d.cfg.LaneBatch)
 	pushes := make([]carillon.Push, 0, l.d.cfg.LaneBatch)
 	stall := l.d.deps.Clock.NewTimer(stallAfter * time.Millisecond)
 	defer stall.Stop()
 	for {
-		room := min(l.sender.Room(), len(taken))
-		if l.shut.Load() || l.slow.Load() {
-			room = len(taken)
+		room := len(taken)
+		if sender != nil && !l.shut.Load() && !l.slow.Load() {
+			room = min(sender.Room(), room)
 		}
 		n := 0
 		if room > 0 {
@@ -141,6 +174,8 @@ func (l *lane) handOff(ctx context.Context) {
 			select {
 			case <-ctx.Done():
 				return
+			case <-l.again:
+				return
 			case <-l.wake:
 			case <-stall.C:
 				l.checkStall()
@@ -148,10 +183,10 @@ func (l *lane) handOff(ctx context.Context) {
 			}
 			continue
 		}
-		pushes = l.claim(pushes[:0], taken[:n])
+		pushes = l.claim(pushes[:0], taken[:n], sender == nil)
 		if len(pushes) > 0 {
 			l.d.metrics.handed.Add(len(pushes))
-			l.sender.Send(pushes)
+			sender.Send(pushes)
 		}
 		clear(pushes)
 	}
@@ -194,7 +229,11 @@ func (l *lane) admits(now int64) (open bool, until int64) {
 func (l *lane) probe(now int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.breaker.probe(now)
+	granted := l.breaker.probe(now)
+	if granted && l.breaker.why == shutCredential {
+		nudge(l.again)
+	}
+	return granted
 }
 
 // unprobe gives that turn back.
@@ -206,11 +245,11 @@ func (l *lane) unprobe() {
 
 // claim swaps the words of taken deliveries and makes pushes of those that are
 // still wanted and not too late.
-func (l *lane) claim(pushes []carillon.Push, taken []*delivery) []carillon.Push {
+func (l *lane) claim(pushes []carillon.Push, taken []*delivery, none bool) []carillon.Push {
 	now := l.d.deps.Clock.UnixMilli()
 	shut := l.shut.Load() || l.slow.Load()
 	for _, d := range taken {
-		if shut && !d.probe {
+		if none || shut && !d.probe {
 			l.letGo(answer{d: d, parked: d.word.CompareAndSwap(wordQueued, wordHanded), withdrawn: d.word.Load() == wordSuppressed})
 			continue
 		}

@@ -3,7 +3,6 @@ package dispatch
 import (
 	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -233,7 +232,7 @@ func (v *vendor) Open(lane carillon.Lane, to carillon.Receiver) (carillon.Sender
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if lane.Host != host {
-		return nil, errors.New("no credential")
+		return nil, carillon.Errorf(carillon.CodeNotFound, "apps", "no credential")
 	}
 	v.to[lane] = to
 	return &sender{v: v, to: to}, nil

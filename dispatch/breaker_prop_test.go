@@ -1,0 +1,77 @@
+package dispatch
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"carillon"
+)
+
+// Whatever comes back, a shut breaker lets a probe through in bounded time, one
+// at a time, and one good answer opens it.
+func TestBreakerHeals(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var b breaker
+		now := int64(1_000_000)
+		for range rapid.IntRange(1, 200).Draw(t, "steps") {
+			now += rapid.Int64Range(0, 5_000).Draw(t, "pass")
+			switch rapid.IntRange(0, 3).Draw(t, "do") {
+			case 0:
+				b.stalled(rapid.Int64Range(0, 10_000).Draw(t, "waited"), now, 0.5)
+			case 1:
+				if b.probe(now) && b.probe(now) {
+					t.Fatal("two probes at a time")
+				}
+			default:
+				o := anyAnswer(t)
+				was := b.shut
+				if changed := b.answer(o, rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "endpoint"), now, 0.5); b.shut != was && !changed {
+					t.Fatalf("%v changed it from shut=%v silently", o, was)
+				}
+			}
+			if b.shut && b.why != shutThrottled && b.until > now+shutMost*5/4 {
+				t.Fatalf("shut (%s) for %d ms", b.why, b.until-now)
+			}
+		}
+		if !b.shut {
+			return
+		}
+		now = max(now, b.until) + probeTimeout
+		if !b.probe(now) {
+			t.Fatal("no probe after its time")
+		}
+		if !b.answer(carillon.Outcome{Class: carillon.Accepted}, "a", now, 0) || b.shut {
+			t.Fatal("a good answer leaves it shut")
+		}
+	})
+}
+
+func anyAnswer(t *rapid.T) carillon.Outcome {
+	return carillon.Outcome{Class: carillon.Class(rapid.IntRange(1, carillon.Classes-1).Draw(t, "class"))}
+}
+
+func TestBreaker(t *testing.T) {
+	bad := carillon.Outcome{Class: carillon.WrongCredential}
+	var b breaker
+	for range 100 {
+		b.answer(bad, "one", 0, 0)
+	}
+	if b.shut {
+		t.Error("one device's foreign token shuts the lane of all")
+	}
+	for _, e := range []string{"two", "three", "four"} {
+		b.answer(bad, e, 0, 0)
+	}
+	if !b.shut || b.why != shutCredential {
+		t.Errorf("four devices in a row: %+v", b)
+	}
+	if b.probe(shutForCredential - 1) {
+		t.Error("a probe before its time")
+	}
+	b = breaker{}
+	b.answer(carillon.Outcome{Class: carillon.ThrottledSender, After: 90_000_000_000}, "one", 0, 0)
+	if !b.shut || b.until != 90_000 {
+		t.Errorf("the vendor asks for 90 s: %+v", b)
+	}
+}
