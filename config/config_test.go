@@ -211,14 +211,14 @@ func TestLoadOfFlags(t *testing.T) {
 	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	o.Flags(fs)
-	if err := fs.Parse([]string{"--data", "/tmp/x", "--ephemeral", "--set", "data=/tmp/y"}); err != nil {
+	if err := fs.Parse([]string{"--data", "/srv/x", "--ephemeral", "--set", "data=/srv/y"}); err != nil {
 		t.Fatal(err)
 	}
 	cfg, err := config.Load(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Data != "/tmp/y" || !cfg.Ephemeral || cfg.Origin("data") != (config.Origin{Source: config.FromFlag, Where: "--set"}) {
+	if cfg.Data != "/srv/y" || !cfg.Ephemeral || cfg.Origin("data") != (config.Origin{Source: config.FromFlag, Where: "--set"}) {
 		t.Errorf("%+v, origin %v", cfg, cfg.Origin("data"))
 	}
 	if err := fs.Parse([]string{"--set", "data"}); err == nil {

@@ -174,6 +174,17 @@ func (r *rig) answer(t *testing.T, p carillon.Push) carillon.Answer {
 	return r.last()
 }
 
+// sent is answer, but sends anew what was not sent: a connection that is being
+// renewed still shows its room.
+func (r *rig) sent(t *testing.T, p carillon.Push) carillon.Answer {
+	t.Helper()
+	for {
+		if a := r.answer(t, p); !a.Outcome.Unsent {
+			return a
+		}
+	}
+}
+
 // inbox is a Receiver that keeps everything.
 type inbox struct {
 	mu      sync.Mutex

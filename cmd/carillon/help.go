@@ -13,7 +13,7 @@ const exitCodes = "Exit codes: 0 done · 1 failed · 2 called wrongly."
 func (e *env) help(w io.Writer) {
 	fmt.Fprint(w, "Carillon rings every device of a person, and silences all of them as soon as one is answered.\n\nUsage: carillon COMMAND [flags]\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-14s %s\n", c.name, c.summary)
+		fmt.Fprintf(w, "  %-16s %s\n", c.name, c.summary)
 	}
 	fmt.Fprint(w, "\n`carillon COMMAND --help` shows a command's flags and examples; every command takes --json.\n"+exitCodes+"\n")
 }

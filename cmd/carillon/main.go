@@ -33,6 +33,8 @@ func commands() []command {
 		benchCommand(),
 		tokenCommand(),
 		whyCommand(),
+		endpointImportCommand(),
+		endpointExportCommand(),
 		configPrintCommand(),
 		sandboxCommand(),
 		sandboxClockCommand(),

@@ -43,7 +43,7 @@ func (o *outgoing) Read(b []byte) (n int, err error) {
 		}
 	}()
 	n, err = o.ReadCloser.Read(b)
-	if err != nil && err != io.EOF { //nolint:errorlint // readers give it bare
+	if err != nil && err != io.EOF {
 		o.srv.log.Error("answer broke off", "route", o.pattern, "request-id", o.id.String(), "error", err.Error())
 	}
 	return n, err

@@ -234,7 +234,7 @@ type unzipping struct {
 // Read reads decoded bytes.
 func (u *unzipping) Read(p []byte) (int, error) {
 	n, err := u.z.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) || err != nil && !u.in.ended {
+	if err != nil && (!errors.Is(err, io.EOF) || !u.in.ended) {
 		return n, u.fault(err)
 	}
 	return n, err

@@ -128,6 +128,21 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// answer reads what came back on a bare connection: the status, whether the
+// connection ends with it, and the error, if it is one.
+func answer(t *testing.T, c net.Conn) (status int, last bool, e graphError) {
+	t.Helper()
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode >= 400 {
+		e = readError(t, res.Body)
+	}
+	return res.StatusCode, res.Close, e
+}
+
 // TestStreamFaults sends what no client library would.
 func TestStreamFaults(t *testing.T) {
 	var last atomic.Pointer[error]
@@ -147,14 +162,9 @@ func TestStreamFaults(t *testing.T) {
 		"a slow chunk":         {"POST /api/v1/stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nc350\r\n" + many, 408, "16 KiB/s"},
 	} {
 		c := raw(t, s.Addr(), tt.sent)
-		res, err := http.ReadResponse(bufio.NewReader(c), nil)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		e := readError(t, res.Body)
-		if res.StatusCode != tt.status || !strings.Contains(e.Error.Message+e.Error.Target, tt.says) || !res.Close {
-			t.Errorf("%s: %d %+v", name, res.StatusCode, e.Error)
+		status, closes, e := answer(t, c)
+		if status != tt.status || !strings.Contains(e.Error.Message+e.Error.Target, tt.says) || !closes {
+			t.Errorf("%s: %d %+v", name, status, e.Error)
 		}
 		_ = c.Close()
 	}
@@ -162,12 +172,8 @@ func TestStreamFaults(t *testing.T) {
 	last.Store(nil)
 	c := raw(t, s.Addr(), "POST /api/v1/stream HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"+many)
 	_ = c.(*net.TCPConn).CloseWrite()
-	res, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if e := readError(t, res.Body); res.StatusCode != 400 || !strings.Contains(e.Error.Message, "broke off") {
-		t.Errorf("%d %+v", res.StatusCode, e.Error)
+	if status, _, e := answer(t, c); status != 400 || !strings.Contains(e.Error.Message, "broke off") {
+		t.Errorf("%d %+v", status, e.Error)
 	}
 	if err := *last.Load(); err == nil {
 		t.Error("half a body was taken for a whole one")
@@ -189,12 +195,8 @@ func TestStreamTrickle(t *testing.T) {
 			}
 		}
 	}()
-	res, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if res.StatusCode != 408 {
-		t.Error(res.Status)
+	if status, _, e := answer(t, c); status != 408 {
+		t.Errorf("%d %+v", status, e.Error)
 	}
 	_ = c.Close()
 	<-done
@@ -257,8 +259,8 @@ func TestDrainWithStreams(t *testing.T) {
 			if _, err := io.WriteString(c, "0\r\n\r\n"); err != nil {
 				t.Error(err)
 			}
-			if res, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || res.StatusCode != 200 {
-				t.Errorf("%v %v", res, err)
+			if status, _, e := answer(t, c); status != 200 {
+				t.Errorf("%d %+v", status, e.Error)
 			}
 		}
 		<-stopped
