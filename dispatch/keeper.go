@@ -111,6 +111,10 @@ func resume(p carillon.Progress, start, committed, end carillon.Seq) (carillon.S
 		return 0, fmt.Errorf("ends at %s, but the store holds rows up to %s: this is another or a shorter journal. Point carillon to the journal that belongs to its store", end, known)
 	case p.Settled < committed && committed.Offset() > 0: // an idle partition's first commit is no loss
 		return 0, fmt.Errorf("is settled up to %s, but the store knows of %s only: it is damaged, empty or another. Restore the store that belongs to this journal from a backup; to give up what it held, start with an empty data directory (on Kafka also with another journal.topic)", committed, p.Settled)
+	case p.Applied.Epoch() < start.Epoch() && p.Applied > p.Settled:
+		return 0, fmt.Errorf("begins at %s, but the records %s … %s of the journal before it are not settled: go back to that one (journal.epoch %d) until they are", start, p.Settled, p.Applied, p.Applied.Epoch())
+	case p.Settled.Epoch() < start.Epoch():
+		return max(start, committed), nil // a new journal, and all of the old one is settled
 	case p.Settled != 0:
 		return p.Settled, nil
 	}
@@ -191,7 +195,7 @@ func (k *keeper) advance() (moved bool) {
 	done := 0
 	for done < k.behind && k.windows[done].unsettled.Load() == 0 {
 		w := k.windows[done]
-		if k.ledger.Records == 0 {
+		if k.ledger.From == 0 {
 			k.ledger = carillon.LedgerRow{Partition: k.partition, From: k.settled}
 			k.ledgerAt = k.d.deps.Clock.UnixMilli()
 		}
@@ -214,7 +218,7 @@ func (k *keeper) progress() carillon.Rows {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	rows := carillon.Rows{Positions: []carillon.Progress{{Partition: k.partition, Applied: k.applied, Settled: k.settled}}}
-	if k.ledger.Records == 0 {
+	if k.ledger.From == 0 {
 		return rows
 	}
 	now := k.d.deps.Clock.UnixMilli()

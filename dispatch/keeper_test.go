@@ -30,6 +30,12 @@ func TestResume(t *testing.T) {
 	f(0, at(0), at(7), at(9), 0, "empty")        // the store is gone
 	f(0, at(9), at(9), at(9), 0, "empty")        // likewise, of a trimmed journal
 	f(at(5), at(0), at(7), at(9), 0, "Restore")  // the store is an old one
+	next := carillon.MakeSeq(2, 0)
+	f(at(7), next, 0, next, next, "") // a restored store begins a new journal
+	f(at(7), next+3, next+3, next+9, 0, "Restore")
+	if _, err := resume(carillon.Progress{Settled: at(5), Applied: at(7)}, next, 0, next); err == nil || !strings.Contains(err.Error(), "not settled") {
+		t.Errorf("a journal is left before it is settled: %v", err)
+	}
 	if _, err := resume(carillon.Progress{Settled: at(5), Applied: at(12)}, at(0), at(5), at(9)); err == nil {
 		t.Error("a journal that ends before what is applied is taken")
 	}
