@@ -17,6 +17,8 @@ import (
 // running process.
 func (s *system) registerOps() {
 	s.ops.Handle("/why", s.why)
+	s.ops.Handle("/audit", s.audit)
+	s.ops.Handle("/backup", s.backup)
 	s.ops.Check("store", func(context.Context) error {
 		_, err := s.store.Progress(0)
 		return err

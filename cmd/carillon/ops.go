@@ -36,6 +36,13 @@ func newOpsClient(addr string) *opsClient {
 	}}
 }
 
+// patient gives the client all the time that an answer takes: some look at the
+// whole store.
+func (c *opsClient) patient() *opsClient {
+	c.http.Timeout = 0
+	return c
+}
+
 // call sends body, if it is not nil, as JSON and decodes the answer into out.
 func (c *opsClient) call(ctx context.Context, method, path string, query url.Values, body, out any) error {
 	target := c.base + path

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"carillon"
@@ -51,6 +52,9 @@ type system struct {
 	issuer     *auth.DevIssuer // nil where it may not exist
 	doors      *httpapi.Server
 	ops        *httpapi.Ops
+
+	// auditing is held by what looks at the whole store.
+	auditing sync.Mutex
 
 	stages []stage
 }
@@ -121,6 +125,9 @@ func (s *system) openJournal(ctx context.Context) error {
 		s.broker = broker
 		s.stages = append(s.stages, stage{name: "embedded broker", close: broker.Close})
 		cfg = cfg.Embedded(broker.Addr())
+		if cfg.Epoch, err = epochOf(s.cfg.Data, cfg.Epoch); err != nil {
+			return err
+		}
 	}
 	ctx, done := context.WithTimeout(ctx, openTimeout)
 	defer done()

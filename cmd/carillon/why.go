@@ -4,17 +4,12 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
-	"slices"
 
 	"carillon"
 	"carillon/config"
-	"carillon/store/pebble"
 )
 
 func whyCommand() command {
@@ -48,7 +43,7 @@ func whyCommand() command {
 					return usagef("--notification: %s", carillon.AsError(err).Message)
 				}
 				var r *report
-				if slices.ContainsFunc(o.Set, func(s config.Setting) bool { return s.Flag == "data" }) {
+				if given(o, "data") {
 					r, err = e.readWhy(o, u, nid)
 				} else {
 					r, err = askWhy(ctx, *ops, u, nid)
@@ -83,13 +78,7 @@ func (e *env) readWhy(o config.Options, u carillon.User, id carillon.ID) (_ *rep
 		return nil, err
 	}
 	ids := carillon.IDKey(master.Derive(idsLabel))
-	where := cfg.Store
-	where.Dir = storeDir(cfg)
-	if _, err := os.Stat(where.Dir); err != nil {
-		return nil, fmt.Errorf("there is no store at %s: name the data directory of an all-in-one process with --data", where.Dir)
-	}
-	clock := &carillon.Clock{}
-	store, err := pebble.Open(where, clock, slog.New(slog.DiscardHandler))
+	store, err := openStopped(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +87,7 @@ func (e *env) readWhy(o config.Options, u carillon.User, id carillon.ID) (_ *rep
 	if err != nil {
 		return nil, err
 	}
-	r := explain(u, id, it, clock.UnixMilli())
+	r := explain(u, id, it, (&carillon.Clock{}).UnixMilli())
 	return &r, nil
 }
 
