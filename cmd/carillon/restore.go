@@ -76,17 +76,17 @@ func restore(from, data string, clock *carillon.Clock) (*restored, error) {
 		return nil, fmt.Errorf("%s is not empty: move it away, or name another with --data", data)
 	}
 	work := data + ".restoring"
-	if err := os.RemoveAll(work); err != nil {
+	if err := os.RemoveAll(work); err != nil { //nolint:gosec // the operator names it
 		return nil, err
 	}
 	r := &restored{Data: data, manifest: *m}
 	if err := r.build(from, work, clock); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(work))
+		return nil, errors.Join(err, os.RemoveAll(work)) //nolint:gosec // the operator names it
 	}
-	if err := os.Remove(data); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(data); err != nil && !errors.Is(err, fs.ErrNotExist) { //nolint:gosec // the operator names it
 		return nil, err
 	}
-	if err := os.Rename(work, data); err != nil {
+	if err := os.Rename(work, data); err != nil { //nolint:gosec // the operator names it
 		return nil, err
 	}
 	return r, syncDir(filepath.Dir(data))
@@ -94,7 +94,7 @@ func restore(from, data string, clock *carillon.Clock) (*restored, error) {
 
 func readManifest(from string) (*manifest, error) {
 	path := filepath.Join(from, manifestFile)
-	b, err := os.ReadFile(path)
+	b, err := os.ReadFile(path) //nolint:gosec // the operator names it
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is no whole backup: it has no %s", from, manifestFile)
 	}
@@ -115,7 +115,7 @@ func readManifest(from string) (*manifest, error) {
 
 func (r *restored) build(from, work string, clock *carillon.Clock) error {
 	to := filepath.Join(work, backupStore)
-	if err := os.MkdirAll(to, 0o700); err != nil {
+	if err := os.MkdirAll(to, 0o700); err != nil { //nolint:gosec // the operator names it
 		return err
 	}
 	names, err := os.ReadDir(filepath.Join(from, backupStore))

@@ -58,9 +58,11 @@ func nextItem(items []*thread, at []byte) (u carillon.User, found *carillon.Item
 			return u, nil, err
 		}
 		created, _, ok := store.NewestFirst(t.it.Key()[t.split:])
-		if u, ok = store.ReadUser(t.it.Key(), t.split); !ok {
+		who, known := store.ReadUser(t.it.Key(), t.split)
+		if !ok || !known {
 			return u, nil, store.ErrRow
 		}
+		u = who
 		it := &carillon.Item{}
 		if err := store.DecodeItem(bytes.Clone(row), created, it); err != nil {
 			return u, nil, err

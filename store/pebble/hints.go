@@ -116,12 +116,12 @@ func (s *Store) ParkedDepth(partition int32) ([]carillon.ParkedCount, error) {
 	var counts []carillon.ParkedCount
 	var last []byte // what the keys of the lane at hand begin with
 	err := scan(s.db, store.AppendPartitionKey(nil, store.KindParked, partition), nil, func(key, _ []byte) (more bool, err error) {
-		n, lane, low := 0, carillon.Lane{}, false
 		if len(last) > 0 && len(key) > len(last) && string(key[:len(last)]) == string(last) {
 			counts[len(counts)-1].Rows++
 			return true, nil
 		}
-		if n, lane, low = store.LaneOfKey(key); n == 0 {
+		n, lane, low := store.LaneOfKey(key)
+		if n == 0 {
 			return false, store.ErrRow
 		}
 		last = append(last[:0], key[:n]...)

@@ -50,8 +50,8 @@ func TestEachItem(t *testing.T) {
 			case kind == 1 && len(made) > 0: // an outcome of somebody's item, which may not be
 				created := rapid.SampledFrom(made).Draw(t, "created")
 				rows.Outcomes = []carillon.OutcomeRow{{User: u, Created: created, Content: created, Expires: expires[created], Delivery: carillon.Delivery{
-					Endpoint: rapid.SampledFrom([]string{"e", "f"}).Draw(t, "endpoint"), Kind: carillon.KindAlert, Attempts: 1, Handed: int64(seq), //nolint:gosec // few
-					Outcome: carillon.Outcome{Class: carillon.Class(rapid.IntRange(0, carillon.Classes-1).Draw(t, "class"))}, //nolint:gosec // few
+					Endpoint: rapid.SampledFrom([]string{"e", "f"}).Draw(t, "endpoint"), Kind: carillon.KindAlert, Attempts: 1, Handed: int64(seq),
+					Outcome: carillon.Outcome{Class: carillon.Class(rapid.IntRange(0, carillon.Classes-1).Draw(t, "class"))},
 				}}}
 			default:
 				created := seq
@@ -61,7 +61,7 @@ func TestEachItem(t *testing.T) {
 					old = expires[created]
 				}
 				made, expires[created] = append(made, created), exp
-				u = users[int(created)%len(users)] //nolint:gosec // few
+				u = users[int(created)%len(users)]
 				rows.Items = []carillon.ItemRow{{User: u, Moved: old, Item: &carillon.Item{Created: created, Content: seq, Expires: exp, Body: []byte("x"), Deliveries: []carillon.Delivery{
 					{Endpoint: "e", Kind: carillon.KindAlert, Platform: carillon.IOS},
 				}}}}
@@ -98,7 +98,7 @@ func TestEachItem(t *testing.T) {
 }
 
 // fill writes n items with a parked and a due delivery each, and their ledger.
-func fill(t testing.TB, s *pebble.Store, now int64, from, to int64) {
+func fill(t testing.TB, s *pebble.Store, now, from, to int64) {
 	t.Helper()
 	for n := from; n < to; n++ {
 		u := carillon.User{Host: "a.example", ID: fmt.Sprint("dev.", n%7)}
@@ -214,8 +214,8 @@ func TestSweep(t *testing.T) {
 	for n := range int64(each) {
 		expires := now + (n%2)*10*3_600_000 + 1000
 		ref := carillon.Ref{User: u, Created: carillon.MakeSeq(1, n), Content: carillon.MakeSeq(1, n), Endpoint: "e"}
-		rows.Dues = append(rows.Dues, carillon.DueRow{Partition: int32(n % 3), At: n, Ref: ref, Expires: expires})                                                            //nolint:gosec // few
-		rows.Parked = append(rows.Parked, carillon.ParkedRow{Partition: int32(n % 3), Lane: carillon.Lane{Platform: carillon.IOS, Host: u.Host}, Ref: ref, Expires: expires}) //nolint:gosec // few
+		rows.Dues = append(rows.Dues, carillon.DueRow{Partition: int32(n % 3), At: n, Ref: ref, Expires: expires})
+		rows.Parked = append(rows.Parked, carillon.ParkedRow{Partition: int32(n % 3), Lane: carillon.Lane{Platform: carillon.IOS, Host: u.Host}, Ref: ref, Expires: expires})
 	}
 	for n := range int64(10) {
 		rows.Ledger = append(rows.Ledger, carillon.LedgerRow{Partition: 1, From: carillon.MakeSeq(1, n), To: carillon.MakeSeq(1, n+1), Expires: now + n*3_600_000})
