@@ -149,6 +149,7 @@ func (s *shard) notification(r *resident, rec record) {
 		r.idems = append(r.idems, p.idem)
 	}
 	if old != nil && old.Content == seq {
+		crash(crashReplay)
 		s.redrive(p, old)
 	} else {
 		if old != nil {

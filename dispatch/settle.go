@@ -52,9 +52,11 @@ func (s *shard) flush(all bool) {
 	s.dirty, s.finished = 0, 0
 	if len(s.rows.Items)+len(s.rows.Outcomes)+len(s.rows.Endpoints)+len(s.rows.Idems)+len(s.rows.Dues)+len(s.rows.Parked) > 0 {
 		began := s.d.deps.Clock.Now()
+		crash(crashSettle)
 		if !s.must("write", func() error { return s.d.deps.Store.Write(&s.rows, false) }) {
 			return
 		}
+		crash(crashSettled)
 		s.d.metrics.flushed(&s.rows, s.d.deps.Clock.Now().Sub(began))
 	}
 	s.written()
