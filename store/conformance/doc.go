@@ -42,6 +42,9 @@ type Store interface {
 	Hints
 	Progress(partition int32) (carillon.Progress, error)
 	Write(rows *carillon.Rows, sync bool) error
+	// TrimUser drops the oldest items beyond the newest keep, unless a delivery
+	// of theirs is open.
+	TrimUser(u carillon.User, keep int) (dropped int, err error)
 }
 
 // Backend is a store under test.
@@ -79,6 +82,7 @@ func Run(t *testing.T, b Backend) {
 		{"due rows come soonest first", testDue},
 		{"parked rows come in the order of the journal", testParked},
 		{"an item tells where a delivery waits", testWaiting},
+		{"the oldest items are trimmed", testTrim},
 		{"hints of items long gone are swept", testSwept},
 		{"users do not see each other", testUsers},
 		{"empty rows sync", testEmpty},

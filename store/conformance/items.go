@@ -133,3 +133,55 @@ func testMoved(_ *testing.T, r *rig) {
 	r.write(put(alice(), &read, longer.Expires))
 	r.same(&read, r.item(alice(), seq(11)))
 }
+
+// ended is an item without an open delivery.
+func ended(created, content, expires int64) *carillon.Item {
+	it := item(created, content, expires)
+	it.Deliveries = it.Deliveries[1:]
+	return it
+}
+
+func testTrim(_ *testing.T, r *rig) {
+	trim := func(keep, want int) {
+		r.Helper()
+		if n, err := r.s.TrimUser(alice(), keep); err != nil || n != want {
+			r.Errorf("dropped %d, %v, want %d", n, err, want)
+		}
+	}
+	trim(3, 0)
+	bob := carillon.User{Host: alice().Host, ID: "dev.alicf"}
+	for n := int64(1); n <= 20; n++ { // scattered over the generations
+		r.write(put(alice(), ended(n, n, r.in(10+(n*7)%10)), 0))
+		r.write(put(bob, ended(n, n, r.in(10)), 0))
+	}
+	keyed := ended(5, 21, r.in(9))
+	keyed.ID = carillon.ID{5}
+	r.write(put(alice(), keyed, r.in(10+35%10)))
+	waits := item(6, 6, r.in(16)) // one of its deliveries is open
+	waits.Deliveries[0].Hint = carillon.HintParked
+	r.write(put(alice(), waits, r.in(10+42%10)))
+	late := item(7, 7, r.in(19)) // this one's ended late
+	r.write(put(alice(), late, r.in(10+49%10)))
+	over := late.Deliveries[0]
+	over.Attempts, over.Outcome.Class = 1, carillon.Accepted
+	r.write(outcome(alice(), late, over))
+
+	trim(20, 0)
+	trim(18, 2)
+	trim(10, 7)
+	want := []carillon.Seq{}
+	for n := int64(20); n > 10; n-- {
+		want = append(want, seq(n))
+	}
+	want = append(want, seq(6))
+	r.same(want, r.items(alice(), 0, 100))
+	if _, ok, err := r.s.Find(alice(), keyed.ID); ok || err != nil {
+		r.Errorf("a trimmed item is found by its id: %v", err)
+	}
+	trim(10, 0)
+	r.write(put(alice(), ended(7, 7, r.in(19)), 0)) // as new: nothing is left of its late outcome
+	r.same(ended(7, 7, r.in(19)), r.item(alice(), seq(7)))
+	if n := len(r.items(bob, 0, 100)); n != 20 {
+		r.Errorf("the other user has %d items", n)
+	}
+}
