@@ -42,6 +42,10 @@ type Config struct {
 	// LeavesPerMinute caps, an app, the endpoints that leave because a vendor
 	// says that they are gone; default 600. More stay, and are counted.
 	LeavesPerMinute int `yaml:"leavesPerMinute"`
+	// MaxItems caps the items that are remembered of a user; default 10,000, and
+	// never below Credits: what a replay may find again must be there. The oldest
+	// go, soon rather than at once, but for those with open deliveries.
+	MaxItems int `yaml:"maxItems"`
 	// DrainTimeout bounds the wait for vendors' answers when stopping; default 5 s.
 	DrainTimeout time.Duration `yaml:"drainTimeout"`
 }
@@ -58,6 +62,8 @@ func (c Config) withDefaults() Config {
 	def(&c.Loaders, 2)
 	def(&c.LaneBatch, 256)
 	def(&c.LeavesPerMinute, 600)
+	def(&c.MaxItems, 10_000)
+	c.MaxItems = max(c.MaxItems, c.Credits)
 	def(&c.DrainTimeout, 5*time.Second)
 	return c
 }
@@ -97,6 +103,9 @@ type Store interface {
 	// Write writes all rows as one, durable against a crash of the process;
 	// with sync, they and all written before are durable against power loss.
 	Write(rows *carillon.Rows, sync bool) error
+	// TrimUser drops the oldest items of a user beyond the newest keep, unless a
+	// delivery of theirs is open, and tells how many.
+	TrimUser(u carillon.User, keep int) (dropped int, err error)
 }
 
 // Vendors opens the way out for a lane.

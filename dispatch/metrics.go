@@ -27,6 +27,7 @@ type metrics struct {
 	shuts        *vm.Counter
 	leaves       *vm.Counter
 	leavesCapped *vm.Counter
+	trimmed      *vm.Counter
 	rows         *vm.Counter
 	lateRows     *vm.Counter
 	writes       *vm.Histogram
@@ -51,6 +52,7 @@ func newMetrics() *metrics {
 		shuts:        vm.GetOrCreateCounter("carillon_dispatch_lane_shuts_total"),
 		leaves:       vm.GetOrCreateCounter("carillon_dispatch_endpoints_gone_total"),
 		leavesCapped: vm.GetOrCreateCounter("carillon_dispatch_endpoints_gone_over_cap_total"),
+		trimmed:      vm.GetOrCreateCounter("carillon_dispatch_items_trimmed_total"),
 		rows:         vm.GetOrCreateCounter(`carillon_dispatch_rows_total{kind="item"}`),
 		lateRows:     vm.GetOrCreateCounter(`carillon_dispatch_rows_total{kind="outcome"}`),
 		writes:       vm.GetOrCreateHistogram("carillon_dispatch_write_seconds"),

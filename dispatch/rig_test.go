@@ -31,6 +31,7 @@ type memory struct {
 	parked    []carillon.ParkedRow
 	itemRows  int
 	lateRows  int
+	trims     []carillon.User
 	fault     error
 }
 
@@ -152,6 +153,13 @@ func (m *memory) Write(rows *carillon.Rows, _ bool) error {
 		m.progress[p.Partition] = p
 	}
 	return nil
+}
+
+func (m *memory) TrimUser(u carillon.User, keep int) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.trims = append(m.trims, u)
+	return max(len(m.items[u])-keep, 0), m.fault
 }
 
 // waiting counts the hint rows.

@@ -58,6 +58,7 @@ func (s *shard) flush(all bool) {
 		}
 		crash(crashSettled)
 		s.d.metrics.flushed(&s.rows, s.d.deps.Clock.Now().Sub(began))
+		s.trim()
 	}
 	s.written()
 }

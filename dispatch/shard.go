@@ -30,15 +30,16 @@ type shard struct {
 	rec     journal.Record // reused for decoding
 	targets []carillon.Target
 
-	rows     carillon.Rows
-	unsent   []*pending // rows not written yet, in order
-	wrote    []*pending // being written
-	finished int        // of unsent, how many need wait for nothing
-	dirty    int64      // since when something waits for the next write, ms; 0 = nothing
-	broken   bool       // the store failed while stopping: nothing counts any more
-	lates    []*pending // whose outcome rows are in rows
-	applied  []applied  // other records whose rows are in rows
-	notes    []note     // hints whose rows are in rows
+	rows      carillon.Rows
+	unsent    []*pending // rows not written yet, in order
+	wrote     []*pending // being written
+	finished  int        // of unsent, how many need wait for nothing
+	dirty     int64      // since when something waits for the next write, ms; 0 = nothing
+	broken    bool       // the store failed while stopping: nothing counts any more
+	lates     []*pending // whose outcome rows are in rows
+	applied   []applied  // other records whose rows are in rows
+	notes     []note     // hints whose rows are in rows
+	untrimmed int        // item rows since a user was trimmed last
 
 	spareResidents []*resident
 	sparePendings  []*pending

@@ -120,36 +120,33 @@ func (s *Store) drop(b *pebble.Batch, u carillon.User, versions []spot, now int6
 
 // dropRefs removes the rows that lead to an item by its id and its content seq.
 func (s *Store) dropRefs(b *pebble.Batch, d *directory, u carillon.User, it *carillon.Item, now int64) error {
-	drop := func(k store.Kind, key func(g store.Generation) []byte) error {
-		for _, g := range s.generationsOf(d, k, now) {
-			at := key(g)
-			row, err := get(s.db, at)
-			if err != nil {
-				return err
-			}
-			if row == nil {
-				continue
-			}
-			f, err := store.DecodeRef(row)
-			if err != nil {
-				return err
-			}
-			if f.Created != it.Created { // a newer item has the id
-				continue
-			}
-			if err := b.Delete(at, nil); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	if !it.ID.IsZero() {
-		if err := drop(store.KindID, func(g store.Generation) []byte { return store.AppendIDKey(nil, g, u, it.ID) }); err != nil {
-			return err
+		for _, g := range s.generationsOf(d, store.KindID, now) {
+			if err := s.dropRef(b, store.AppendIDKey(nil, g, u, it.ID), it.Created); err != nil {
+				return err
+			}
 		}
 	}
 	if it.Content == it.Created {
 		return nil
 	}
-	return drop(store.KindFeed, func(g store.Generation) []byte { return store.AppendFeedKey(nil, g, u, it.Content) })
+	for _, g := range s.generationsOf(d, store.KindFeed, now) {
+		if err := s.dropRef(b, store.AppendFeedKey(nil, g, u, it.Content), it.Created); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropRef removes a row that leads to created; a newer item may have its id.
+func (s *Store) dropRef(b *pebble.Batch, key []byte, created carillon.Seq) error {
+	row, err := get(s.db, key)
+	if err != nil || row == nil {
+		return err
+	}
+	f, err := store.DecodeRef(row)
+	if err != nil || f.Created != created {
+		return err
+	}
+	return b.Delete(key, nil)
 }
