@@ -39,6 +39,10 @@ type waiting struct {
 	rows     int64 // written and not removed
 	recalled int   // of those, how many are with a shard
 	cursor   *carillon.ParkedRow
+	// looked is how far the shut lane's rows were looked through for expired
+	// ones, nextLook when to go on.
+	looked   *carillon.ParkedRow
+	nextLook int64
 }
 
 // hints is what a partition knows of its durable waiting deliveries.
@@ -229,6 +233,9 @@ func (k *keeper) drainParked(now int64) int64 {
 	for _, w := range k.hints.lanes() {
 		l := k.d.lane(w.lane)
 		open, until := l.admits(now)
+		if !open {
+			next = min(next, k.dropExpired(w, now))
+		}
 		switch {
 		case open:
 			k.drain(w, recallBatch, false)
