@@ -10,8 +10,9 @@ import (
 )
 
 // Rows by partition stand outside the generations: whoever works a hint off
-// takes it away. What nobody came for is swept when a generation of its expiry
-// would be dropped: once for each generation, in bounded steps.
+// takes it away, also when it expired. What nobody came for is swept a whole
+// generation after its own would be dropped: once for each generation, in
+// bounded steps.
 const (
 	sweepRows  = 20_000 // that one step looks at
 	sweepPause = 100 * time.Millisecond
@@ -95,7 +96,7 @@ func (s *Store) sweepRow(it *pebble.Iterator, b *pebble.Batch) (ok bool, err err
 	return it.Next(), nil
 }
 
-// past tells whether the generation of an expiry is over.
+// past tells whether the generation after that of an expiry is over.
 func (s *Store) past(expires int64) bool {
-	return store.GenerationOf(expires, s.width) < s.swept.generation
+	return store.GenerationOf(expires, s.width)+1 < s.swept.generation
 }
