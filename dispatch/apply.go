@@ -197,7 +197,10 @@ func (s *shard) identify(r *resident, rec record, replay bool) (created carillon
 	}
 	if id := s.rec.Notification.ID; !id.IsZero() {
 		for _, p := range r.keyed {
-			if p.item.ID == id && !p.replaced {
+			// What a hint brought back before its own record came again knows of
+			// one delivery: the row knows of all.
+			again := p.win == nil && p.item.Content == seq
+			if p.item.ID == id && !p.replaced && !again {
 				return p.item.Created, p.oldRow(), p.item.Content < seq
 			}
 		}
