@@ -12,11 +12,12 @@ trap 'rm -rf "$BINS"' EXIT
 
 # one TARGET DIR BINARY fuzzes one target and prints one line, or everything when
 # it failed. The engine may call the end of its time a failure (golang/go#75804);
-# a finding always says where its input was written.
+# a finding always says where its input was written. Minimizing is held short: by
+# default it may take a minute, which is all the time that there is.
 one() {
   local target=$1 dir=$2 tries=3 out
   until out=$(cd "$dir" && "$BINS/$3" -test.run='^$' -test.fuzz="^$target\$" -test.fuzztime="$FUZZTIME" \
-    -test.parallel=1 -test.fuzzcachedir="$CACHE/carillon/${dir#./}" 2>&1); do
+    -test.parallel=1 -test.fuzzminimizetime=100x -test.fuzzcachedir="$CACHE/carillon/${dir#./}" 2>&1); do
     tries=$((tries - 1))
     if [ "$tries" -eq 0 ] || [[ $out != *'context deadline exceeded'* ]] || [[ $out == *'Failing input written'* ]]; then
       printf '%s\nFAIL\t%s %s\n' "$out" "$dir" "$target"

@@ -117,6 +117,9 @@ func (s *system) moveClock(_ context.Context, r httpapi.OpsRequest) (any, error)
 	if err != nil {
 		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "by", "%v", err)
 	}
+	if d < 0 {
+		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "by", "the clock only goes forward: what waits for a time that is over would wait again")
+	}
 	s.clock.Move(d)
 	return clockAnswer{Now: s.clock.Now()}, nil
 }

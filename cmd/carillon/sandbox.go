@@ -114,17 +114,19 @@ func sandboxClockCommand() command {
 		name:    "sandbox clock",
 		args:    "[--ops ADDR] +DURATION",
 		summary: "move the clock of a running process that knows sandbox vendors only",
-		about: "Everything of ours that waits or expires follows; broker retention and TLS stay on real time. Back with\n" +
-			"a minus sign, after --.",
-		examples: []string{"carillon sandbox clock +31d", "carillon sandbox clock --ops 127.0.0.1:8411 +2h30m", "carillon sandbox clock -- -1h"},
+		about: "Everything of ours that waits or expires follows; broker retention and TLS stay on real time. It only\n" +
+			"goes forward.",
+		examples: []string{"carillon sandbox clock +31d", "carillon sandbox clock --ops 127.0.0.1:8411 +2h30m"},
 		setup: func(fs *flag.FlagSet) runner {
 			ops := opsFlag(fs)
 			return func(ctx context.Context, e *env, args []string) error {
 				if len(args) != 1 {
 					return usagef("say how far: +31d, +2h30m")
 				}
-				if _, err := config.ParseDuration(args[0]); err != nil {
+				if d, err := config.ParseDuration(args[0]); err != nil {
 					return usagef("%v", err)
+				} else if d < 0 {
+					return usagef("the clock only goes forward: what waits for a time that is over would wait again")
 				}
 				var now clockAnswer
 				err := newOpsClient(*ops).call(ctx, http.MethodPost, "/sandbox/clock", nil, clockMove{By: args[0]}, &now)

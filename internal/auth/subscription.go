@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -112,6 +113,9 @@ func (s *Subscriptions) Open(id string, now int64) (Subscription, error) {
 func (s *Subscriptions) open(id string) (Subscription, error) {
 	if len(id) > maxSealed {
 		return Subscription{}, errors.New("too long")
+	}
+	if strings.ContainsAny(id, "\r\n") { // base64 passes over them: one id would have many forms
+		return Subscription{}, errors.New("broken into lines")
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(id)
 	if err != nil {
