@@ -11,6 +11,7 @@ import (
 const (
 	whyReplaced = "replaced"
 	whyLeft     = "left"
+	whyUnwanted = "noPush"
 )
 
 // apply works one record into the user's state. A record that this version
@@ -73,6 +74,9 @@ func (s *shard) register(r *resident, rec record) {
 			return
 		}
 	}
+	if cur == nil && rec.f.Seq < rec.win.k.replayEnd && s.known(r, rec) {
+		return
+	}
 	reg := carillon.Register(cur, clone(&s.rec.Endpoint), rec.f.Seq, s.rec.At)
 	eps := slices.Clone(e.endpoints)
 	row := carillon.EndpointRow{User: r.user, Endpoint: reg}
@@ -81,7 +85,9 @@ func (s *shard) register(r *resident, rec record) {
 		eps[i] = reg
 	} else {
 		if out := carillon.Evictee(eps, reg.Platform); out >= 0 {
-			s.rows.Endpoints = append(s.rows.Endpoints, carillon.EndpointRow{User: r.user, Endpoint: eps[out], Left: true, Moved: eps[out].Expires})
+			gone := eps[out]
+			gone.Version = rec.f.Seq
+			s.rows.Endpoints = append(s.rows.Endpoints, carillon.EndpointRow{User: r.user, Endpoint: gone, Left: true, Moved: gone.Expires})
 			eps = slices.Delete(eps, out, out+1)
 		}
 		eps = append(eps, reg)
@@ -89,6 +95,24 @@ func (s *shard) register(r *resident, rec record) {
 	s.rows.Endpoints = append(s.rows.Endpoints, row)
 	s.change(r, eps)
 	s.done(r, rec)
+}
+
+// known tells whether a replayed registration did its work before and its
+// endpoint left or was replaced since: it must not come back, nor take another's
+// place. Then the record is over (or the dispatcher stops).
+func (s *shard) known(r *resident, rec record) bool {
+	var version carillon.Seq
+	ok := s.must("endpoint", func() (err error) {
+		version, err = s.d.deps.Store.EndpointVersion(r.user, s.rec.Endpoint.ID)
+		return err
+	})
+	if ok && version < rec.f.Seq {
+		return false
+	}
+	if ok {
+		s.skip(rec)
+	}
+	return true
 }
 
 // unregister applies an endpoint's leaving, unless it came back since.
@@ -179,6 +203,9 @@ func (s *shard) keep(p *pending) {
 	}
 	s.unsent = append(s.unsent, p)
 	p.rowDue = s.now + s.d.cfg.RowDelay.Milliseconds()
+	if p.hurry {
+		p.rowDue = s.now
+	}
 	if p.open == 0 {
 		s.finished++
 		s.soil()
@@ -257,6 +284,9 @@ func (s *shard) replaceOlder(r *resident, p *pending) {
 		}
 		s.suppress(q, whyReplaced)
 		q.replaced = true
+		// The older record counts as applied with the next write, so the row that
+		// stands for it goes with that write.
+		p.hurry = p.hurry || !q.written
 	}
 }
 

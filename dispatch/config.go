@@ -79,6 +79,9 @@ func def[T int | int64 | time.Duration](v *T, to T) {
 type Reader interface {
 	// Endpoints appends a user's endpoints to dst.
 	Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.Endpoint, error)
+	// EndpointVersion is the version of an installation's newest row, of one
+	// that left too; 0 when there is none.
+	EndpointVersion(u carillon.User, id string) (carillon.Seq, error)
 	// Item is nil without an error when there is none.
 	Item(u carillon.User, created carillon.Seq) (*carillon.Item, error)
 	// Find resolves a derived id.

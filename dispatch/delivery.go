@@ -37,6 +37,7 @@ type pending struct {
 	idem       carillon.Idem
 	hasIdem    bool
 	written    bool // the row is
+	hurry      bool // its row goes with the next write
 	replaced   bool // by a newer version: its row must not be written any more
 }
 

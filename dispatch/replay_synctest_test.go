@@ -1,9 +1,12 @@
 package dispatch
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"carillon"
 )
@@ -48,6 +51,63 @@ func TestReplayBehindItsOwnRecall(t *testing.T) {
 		r.wantPositions(4, 4)
 		if l := r.k.progress().Ledger; len(l) != 1 || l[0].Planned != 4 {
 			t.Errorf("the ledger holds %+v, want 4 planned", l)
+		}
+	})
+}
+
+// An eleventh endpoint makes room by the oldest; replaying all of that, and a
+// leave, leaves the same ten.
+func TestReplayedRegistrationsChangeNothing(t *testing.T) {
+	store := newMemory()
+	alice := user("dev.alice")
+	var records []fed
+	ids := func() []string {
+		eps, _ := store.Endpoints(nil, alice)
+		var got []string
+		for _, e := range eps {
+			got = append(got, e.ID)
+		}
+		return got
+	}
+	var want []string
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{}, store)
+		defer r.stop()
+		for i := range 12 {
+			records = append(records, r.joins(alice, fmt.Sprintf("e%02d", i), carillon.IOS))
+		}
+		records = append(records, leaves(alice, "e05"), r.joins(alice, "late", carillon.IOS))
+		r.feed(records...)
+		r.flush()
+		want = ids()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{}, store)
+		defer r.stop()
+		r.k.replayEnd = carillon.MakeSeq(1, int64(len(records)))
+		r.feed(records...)
+		r.flush()
+		if d := cmp.Diff(want, ids()); d != "" {
+			t.Errorf("after the replay (-before +after):\n%s", d)
+		}
+	})
+}
+
+// A request whose notification was replaced before its row was written is
+// remembered all the same: its repeat brings nothing old back.
+func TestReplacedRequestIsRemembered(t *testing.T) {
+	run(t, func(r *rig) {
+		alice := user("dev.alice")
+		r.v.replies(accept)
+		r.feed(r.joins(alice, "i", carillon.IOS))
+		first := r.keyed(alice, "old", "k", 1)
+		r.feed(first, r.keyed(alice, "new", "k", 2))
+		r.flush()
+		before := len(r.v.all())
+		r.feed(first)
+		r.flush()
+		if after := len(r.v.all()); after != before {
+			t.Errorf("the repeat rang %d times", after-before)
 		}
 	})
 }

@@ -175,8 +175,13 @@ func (s *shard) recalled(r *resident, rc *recall) {
 		s.end(p.add(at, &carillon.Endpoint{ID: row.Endpoint}), carillon.Outcome{Class: carillon.Suppressed, Reason: whyLeft})
 	case p.item.Expires <= s.now:
 		s.end(p.add(at, &r.entry.endpoints[i]), carillon.Outcome{Class: carillon.Expired})
+	case r.entry.endpoints[i].Push == carillon.NoPush:
+		s.end(p.add(at, &r.entry.endpoints[i]), carillon.Outcome{Class: carillon.Suppressed, Reason: whyUnwanted})
 	default:
 		row.Hint = carillon.HintNone
+		if r.entry.endpoints[i].Push == carillon.TapOnly { // since it was planned
+			row.Kind = carillon.KindTap
+		}
 		d := p.add(at, &r.entry.endpoints[i])
 		d.probe = rc.probe
 		s.send(d)

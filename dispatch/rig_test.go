@@ -27,6 +27,7 @@ type memory struct {
 	items     map[carillon.User]map[carillon.Seq]carillon.Item
 	idems     map[carillon.RequestID]carillon.Idem
 	progress  map[int32]carillon.Progress
+	versions  map[string]carillon.Seq // of endpoints, left ones too
 	dues      []carillon.DueRow
 	parked    []carillon.ParkedRow
 	itemRows  int
@@ -41,6 +42,7 @@ func newMemory() *memory {
 		items:     map[carillon.User]map[carillon.Seq]carillon.Item{},
 		idems:     map[carillon.RequestID]carillon.Idem{},
 		progress:  map[int32]carillon.Progress{},
+		versions:  map[string]carillon.Seq{},
 	}
 }
 
@@ -56,6 +58,12 @@ func (m *memory) Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon
 	}
 	slices.SortFunc(dst, func(a, b carillon.Endpoint) int { return int(a.Incarnation) - int(b.Incarnation) })
 	return dst, m.fault
+}
+
+func (m *memory) EndpointVersion(u carillon.User, id string) (carillon.Seq, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.versions[u.Key()+" "+id], m.fault
 }
 
 func (m *memory) Item(u carillon.User, created carillon.Seq) (*carillon.Item, error) {
@@ -124,6 +132,7 @@ func (m *memory) Write(rows *carillon.Rows, _ bool) error {
 		if m.endpoints[u] == nil {
 			m.endpoints[u] = map[string]carillon.Endpoint{}
 		}
+		m.versions[u.Key()+" "+r.Endpoint.ID] = r.Endpoint.Version
 		if r.Left {
 			delete(m.endpoints[u], r.Endpoint.ID)
 		} else {

@@ -39,6 +39,7 @@ func (s *shard) flush(all bool) {
 	for _, p := range s.unsent {
 		switch {
 		case p.replaced: // the newer version's row stands for it
+			s.idemRow(p)
 			s.wrote = append(s.wrote, p)
 		case p.open == 0 || all || p.rowDue <= s.now:
 			s.row(p)
@@ -69,6 +70,11 @@ func (s *shard) row(p *pending) {
 	for i := range p.item.Deliveries {
 		s.hintRow(p, &p.item.Deliveries[i])
 	}
+	s.idemRow(p)
+}
+
+// idemRow adds what is remembered of the request that brought p.
+func (s *shard) idemRow(p *pending) {
 	if p.hasIdem {
 		s.rows.Idems = append(s.rows.Idems, carillon.IdemRow{User: p.r.user, Idem: p.idem})
 	}

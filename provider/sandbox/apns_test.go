@@ -91,7 +91,8 @@ func TestAPNsChecksTheProviderToken(t *testing.T) {
 	claims := func() jwt.MapClaims { return jwt.MapClaims{"iss": c.TeamID, "iat": r.now().Unix()} }
 	f := func(reason, token string) {
 		t.Helper()
-		r.client.CloseIdleConnections() // an expired token wedges its connection
+		r.client.CloseIdleConnections()
+		r.client = r.newClient(true) // an expired token wedges its connection
 		a := r.apns(dev, alert, "authorization", token)
 		if reason == "" && a.status != 200 || reason != "" && (a.status != 403 || a.body != `{"reason":"`+reason+`"}`) {
 			t.Errorf("want %q, got %d %s", reason, a.status, a.body)

@@ -264,3 +264,15 @@ func (s *Store) loadProgress(partition int32) (carillon.Progress, error) {
 	s.progress[partition] = p
 	return p, s.health.err()
 }
+
+// EndpointVersion is the version of an installation's newest row, of one that
+// left too; 0 when there is none. It tells a replay what is known already.
+func (s *Store) EndpointVersion(u carillon.User, id string) (carillon.Seq, error) {
+	if err := s.enter(); err != nil {
+		return 0, err
+	}
+	defer s.leave()
+	w := writer{s: s}
+	cur, _, err := w.present(u, id)
+	return cur.version, err
+}
