@@ -20,7 +20,7 @@ func TestBreakerHeals(t *testing.T) {
 			case 0:
 				b.stalled(rapid.Int64Range(0, 10_000).Draw(t, "waited"), now, 0.5)
 			case 1:
-				if b.probe(now) && b.probe(now) {
+				if first, second := b.probe(now), b.probe(now); first && second {
 					t.Fatal("two probes at a time")
 				}
 			default:

@@ -76,7 +76,7 @@ func def[T int | int64 | time.Duration](v *T, to T) {
 
 // Reader is what the dispatcher reads of the store: the rows of the users that
 // its shards own.
-type Reader interface {
+type Reader interface { //nolint:interfacebloat // one consumer, one room to read; splitting it would name nothing
 	// Endpoints appends a user's endpoints to dst.
 	Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.Endpoint, error)
 	// EndpointVersion is the version of an installation's newest row, of one

@@ -273,12 +273,20 @@ func (k *keeper) positions(ctx context.Context, c *journal.Claim) error {
 		if err := c.Commit(ctx, settled); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("dispatch: commit of partition %d: %w", k.partition, err)
 		}
-		if k.d.deps.Trim != nil && clock.Now().Sub(trimmed) >= trimEvery {
+		if clock.Now().Sub(trimmed) >= trimEvery {
 			trimmed = clock.Now()
-			if err := k.d.deps.Trim(ctx, k.partition, settled); err != nil && ctx.Err() == nil {
-				k.d.deps.Log.Warn("the journal could not be trimmed; it grows until it can", "partition", k.partition, "error", err)
-			}
+			k.trim(ctx, settled)
 		}
+	}
+}
+
+// trim lets the journal forget what is settled, where that is ours to do.
+func (k *keeper) trim(ctx context.Context, settled carillon.Seq) {
+	if k.d.deps.Trim == nil {
+		return
+	}
+	if err := k.d.deps.Trim(ctx, k.partition, settled); err != nil && ctx.Err() == nil {
+		k.d.deps.Log.Warn("the journal could not be trimmed; it grows until it can", "partition", k.partition, "error", err)
 	}
 }
 
