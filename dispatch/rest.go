@@ -154,9 +154,7 @@ func (s *shard) recalled(r *resident, rc *recall) {
 	}
 	p := s.newPending(r, rc.k, nil)
 	p.recall, p.written = rc, true
-	rows := p.item.Deliveries[:0]
 	p.item = *it
-	p.item.Deliveries = append(rows, it.Deliveries...)
 	if err := journal.DecodeNotification(it.Body, &p.note); err != nil {
 		s.d.deps.Log.Error("an item's content cannot be decoded; its delivery is rejected", "user", r.key, "created", it.Created.String(), "error", err)
 	}
