@@ -219,7 +219,12 @@ func (s *system) trimmer() func(context.Context, int32, carillon.Seq) error {
 	}
 	topic := s.cfg.Journal.TopicName()
 	return func(ctx context.Context, partition int32, settled carillon.Seq) error {
-		return s.broker.TrimTo(ctx, topic, partition, settled.Offset())
+		// One record stays: a log that was trimmed to its very end begins at
+		// offset 0 again when the broker is opened anew.
+		if settled.Offset() < 2 {
+			return nil
+		}
+		return s.broker.TrimTo(ctx, topic, partition, settled.Offset()-1)
 	}
 }
 
