@@ -19,6 +19,9 @@ type Push struct {
 	ID      ID
 	Created Seq
 	Seq     Seq
+	// Cleared lists, for [KindClear], the notifications to take off the screen;
+	// empty means ID alone. Created and Seq are then the position to sync to.
+	Cleared []ID
 }
 
 // Answer is the result of one Push.

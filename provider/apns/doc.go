@@ -13,7 +13,7 @@
 //	fallback  alert       10        fallback toast    id pos v k
 //	data      background  5         nothing           id pos v k raw, and ttl group if set
 //	tap       background  5         nothing           id pos v k: no content at all
-//	clear     background  5         nothing           id pos v k
+//	clear     background  5         nothing           id pos v k, and ids: what to take off the screen
 //
 // Alerts carry apns-collapse-id = notification id, which makes them replaceable
 // and removable. What exceeds 4096 bytes goes out as a tap. Of platformOptions

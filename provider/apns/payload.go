@@ -46,7 +46,9 @@ func appendBody(dst []byte, p *carillon.Push, parser *fastjson.Parser) ([]byte, 
 	case carillon.KindData:
 		dst = append(dst, `{"aps":{"content-available":1}`...)
 		dst = appendData(dst, p, parseOptions(parser, n.Options))
-	case carillon.KindTap, carillon.KindClear, carillon.KindNone:
+	case carillon.KindClear:
+		dst = appendClear(dst, p)
+	case carillon.KindTap, carillon.KindNone:
 		return appendTap(dst, p, p.Kind), p.Kind
 	}
 	if len(dst)-from > maxPayload {
@@ -58,6 +60,17 @@ func appendBody(dst []byte, p *carillon.Push, parser *fastjson.Parser) ([]byte, 
 func appendTap(dst []byte, p *carillon.Push, k carillon.Kind) []byte {
 	dst = append(dst, `{"aps":{"content-available":1}`...)
 	return append(appendMark(dst, p, k), '}', '}')
+}
+
+// appendClear appends the body of a clear: the notifications that it takes off
+// the screen stand in "ids", by the collapse ids that they were shown under.
+func appendClear(dst []byte, p *carillon.Push) []byte {
+	dst = append(dst, `{"aps":{"content-available":1}`...)
+	dst = appendMark(dst, p, p.Kind)
+	if len(p.Cleared) > 0 {
+		dst = wire.AppendList(dst, "ids", p.Cleared)
+	}
+	return append(dst, '}', '}')
 }
 
 func appendAlert(dst []byte, p *carillon.Push, title, body string, o options) []byte {

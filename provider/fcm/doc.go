@@ -15,11 +15,12 @@
 //	data      HIGH if asked for, or NORMAL  nothing           carillon_id _pos _v _kind raw, and ttl group if set
 //	tap       HIGH for visual content or    nothing           carillon_id _pos _v _kind: no content at all
 //	          if asked for, or NORMAL
-//	clear     NORMAL                        nothing           carillon_id _pos _v _kind
+//	clear     NORMAL                        nothing           carillon_id _pos _v _kind, and _ids: what to take off
+//	                                                          the screen, with commas between
 //
 // Alerts carry title and body once, in android.notification, which Android shows
 // without the app; its tag is the notification id, which makes it replaceable
-// and removable. Taps collapse. What exceeds 4096 bytes of keys and values goes
+// and removable. Taps collapse, and so do clears. What exceeds 4096 bytes of keys and values goes
 // out as a tap. Of platformOptions these count, others are ignored:
 //
 //	fcm.channelId    string

@@ -16,9 +16,11 @@ const (
 	maxPayload = 4096
 	// maxTTL is the longest that FCM keeps a message.
 	maxTTL = 4 * 7 * 24 * time.Hour
-	// collapseKey is shared by all taps: FCM keeps the last one, and one is
-	// enough to make the app come and fetch. Devices have room for four keys.
-	collapseKey = "carillon"
+	// tapKey is shared by all taps: FCM keeps the last one, and one is enough to
+	// make the app come and fetch. So it is with clears, as each holds what those
+	// before it held. Devices have room for four keys.
+	tapKey   = "carillon"
+	clearKey = "carillon-clear"
 )
 
 // styles are the members of platformOptions.fcm that go into
@@ -62,7 +64,9 @@ func appendBody(dst []byte, p *carillon.Push, parser *fastjson.Parser, now int64
 	case carillon.KindData:
 		m.data(n, parseOptions(parser, n.Options))
 		m.android(now)
-	case carillon.KindTap, carillon.KindClear, carillon.KindNone:
+	case carillon.KindClear:
+		m.clear(now)
+	case carillon.KindTap, carillon.KindNone:
 		m.tap(now)
 	}
 	if m.size > maxPayload {
@@ -83,9 +87,23 @@ type message struct {
 func (m *message) tap(now int64) {
 	m.data(nil, options{})
 	m.android(now)
-	if m.kind == carillon.KindTap {
-		m.b = wire.AppendMember(m.b, "collapseKey", collapseKey)
+	m.b = wire.AppendMember(m.b, "collapseKey", tapKey)
+}
+
+// clear lists the notifications to take off the screen, by the tags that they
+// were shown under.
+func (m *message) clear(now int64) {
+	m.mark()
+	if cleared := m.p.Cleared; len(cleared) > 0 {
+		ids := make([]byte, 0, 37*len(cleared))
+		for i := range cleared {
+			ids = append(cleared[i].Append(ids), ',')
+		}
+		m.add("carillon_ids", wire.Text(ids[:len(ids)-1]))
 	}
+	m.b = append(m.b, '}')
+	m.android(now)
+	m.b = wire.AppendMember(m.b, "collapseKey", clearKey)
 }
 
 // add appends a member of data. Google refuses a message with a reserved name.
@@ -101,16 +119,21 @@ func (m *message) addDecimal(name string, n uint64) {
 
 // data appends message.data; n is nil where no content may travel.
 func (m *message) data(n *carillon.Notification, o options) {
+	m.mark()
+	if n != nil {
+		m.content(n, o)
+	}
+	m.b = append(m.b, '}')
+}
+
+// mark opens message.data with what every push carries.
+func (m *message) mark() {
 	m.b = append(m.b, `,"data":{`...)
 	var id [36]byte
 	m.add("carillon_id", wire.Text(m.p.ID.Append(id[:0])))
 	m.addDecimal("carillon_pos", uint64(m.p.Created))
 	m.addDecimal("carillon_v", uint64(m.p.Seq))
 	m.add("carillon_kind", m.kind.String())
-	if n != nil {
-		m.content(n, o)
-	}
-	m.b = append(m.b, '}')
 }
 
 func (m *message) content(n *carillon.Notification, o options) {
@@ -169,8 +192,8 @@ func (m *message) urgent(n *carillon.Notification) bool {
 		return true
 	case carillon.KindData:
 		return n.Priority == carillon.PriorityHigh
-	case carillon.KindTap:
-		return n.Priority == carillon.PriorityHigh || n.HasVisual
+	case carillon.KindTap: // in place of a clear, it wakes nobody either
+		return m.p.Kind != carillon.KindClear && (n.Priority == carillon.PriorityHigh || n.HasVisual)
 	case carillon.KindClear, carillon.KindNone:
 	}
 	return false

@@ -68,6 +68,19 @@ func AppendDecimal(dst []byte, name string, n uint64) []byte {
 	return append(strconv.AppendUint(dst, n, 10), '"')
 }
 
+// AppendList appends `,"name":["…",…]` of things that append themselves without
+// anything to escape, like [AppendMember].
+func AppendList[T interface{ Append(dst []byte) []byte }](dst []byte, name string, list []T) []byte {
+	dst = append(AppendName(dst, name), '[')
+	for i := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(list[i].Append(append(dst, '"')), '"')
+	}
+	return append(dst, ']')
+}
+
 // AppendName appends `,"name":`, without the comma after an opening brace.
 func AppendName(dst []byte, name string) []byte {
 	if n := len(dst); n > 0 && dst[n-1] != '{' {

@@ -22,7 +22,7 @@
 //	data      raw    1 if asked for, or 3    nothing         {"carillon":{id pos v k raw, and ttl group link if set}}
 //	tap       raw    1 for visual content    nothing         {"carillon":{id pos v k}}: no content at all
 //	                 or if asked for, or 3
-//	clear     raw    3                       nothing         {"carillon":{id pos v k}}
+//	clear     raw    3                       nothing         {"carillon":{id pos v k, and ids: what to take off the screen}}
 //
 // A toast's tag is the notification id and its group the notification's, as
 // attributes of the XML. X-WNS-TTL is the rest of the notification's life, on

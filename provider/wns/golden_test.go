@@ -46,6 +46,10 @@ func golden() map[string]carillon.Push {
 	fallback.Fallback = carillon.Fallback{Delay: 60, Title: "You missed something", Body: "Open the app"}
 	tapped := both
 	tapped.Options = []byte(options)
+	ids := make([]carillon.ID, 200)
+	for i := range ids {
+		ids[i] = carillon.ID{byte(i + 1), 2, 3, 4, 5, 6, 0x87, 8, 0x99}
+	}
 	pushes := map[string]carillon.Push{}
 	for name, c := range map[string]struct {
 		kind carillon.Kind
@@ -62,6 +66,11 @@ func golden() map[string]carillon.Push {
 			ID:       carillon.ID{1, 2, 3, 4, 5, 6, 0x87, 8, 0x99, 10, 11, 12, 13, 14, 15, 16},
 			Created:  carillon.MakeSeq(1, 41), Seq: carillon.MakeSeq(7, 1<<44-1),
 		}
+	}
+	for name, n := range map[string]int{"clears": 3, "too-many-clears": len(ids)} {
+		p := pushes["clear"]
+		p.Ref, p.Cleared = name, ids[:n]
+		pushes[name] = p
 	}
 	return pushes
 }

@@ -48,7 +48,13 @@ func appendBody(dst []byte, p *carillon.Push, parser *fastjson.Parser) ([]byte, 
 		dst = appendToast(dst, p, n.Fallback.Title, n.Fallback.Body, o)
 	case carillon.KindData:
 		dst = appendRaw(dst, p, parseOptions(parser, n.Options))
-	case carillon.KindTap, carillon.KindClear, carillon.KindNone:
+	case carillon.KindClear:
+		dst = appendMark(dst, p, p.Kind)
+		if len(p.Cleared) > 0 {
+			dst = wire.AppendList(dst, "ids", p.Cleared)
+		}
+		dst = append(dst, '}', '}')
+	case carillon.KindTap, carillon.KindNone:
 		return append(appendMark(dst, p, p.Kind), '}', '}'), p.Kind
 	}
 	if len(dst)-from > maxPayload {
@@ -175,10 +181,14 @@ func ttl(n *carillon.Notification, k carillon.Kind, now int64) int64 {
 	return left
 }
 
-// priority is X-WNS-PRIORITY: 1 high, 3 low.
-func priority(n *carillon.Notification, k carillon.Kind) string {
+// priority is X-WNS-PRIORITY: 1 high, 3 low. A clear is low, also when it went
+// out as a tap.
+func priority(p *carillon.Push, k carillon.Kind) string {
+	n := p.Notification
 	switch {
-	case toast(k), k != carillon.KindClear && n.Priority == carillon.PriorityHigh, k == carillon.KindTap && n.HasVisual:
+	case p.Kind == carillon.KindClear:
+		return "3"
+	case toast(k), n.Priority == carillon.PriorityHigh, k == carillon.KindTap && n.HasVisual:
 		return "1"
 	}
 	return "3"

@@ -201,7 +201,7 @@ func (sh *shot) encode(p *carillon.Push, path string, parser *fastjson.Parser) {
 		{Name: "authorization", Value: sh.token.Header},
 		{Name: "content-type", Value: content},
 		{Name: "x-wns-type", Value: kind},
-		{Name: "x-wns-priority", Value: priority(n, sh.kind)},
+		{Name: "x-wns-priority", Value: priority(p, sh.kind)},
 		{Name: "x-wns-cache-policy", Value: "cache"}, // WNS keeps one of each type for a device that is off
 		{Name: "x-wns-requestforstatus", Value: "true"},
 		{Name: "x-wns-ttl", Value: wire.Text(buf[body:life]), Mode: h2.NoIndex},
