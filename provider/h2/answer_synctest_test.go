@@ -109,6 +109,11 @@ func TestMalformed(t *testing.T) {
 				p.do(p.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block, EndHeaders: true, EndStream: true}))
 			},
 		}
+		codes := map[int]http2.ErrCode{len(bad): http2.ErrCodeFlowControl}
+		bad = append(bad,
+			func(id uint32) { p.do(p.fr.WriteWindowUpdate(id, 1<<31-1)) },
+			func(id uint32) { p.do(p.fr.WriteRawFrame(http2.FrameWindowUpdate, 0, id, make([]byte, 4))) },
+		)
 		n := len(bad)
 		s.post(0, n+1, nil)
 		ids := p.requests(n + 1)
@@ -116,8 +121,12 @@ func TestMalformed(t *testing.T) {
 			f(ids[i])
 			synctest.Wait()
 			s.want(t, h2.FaultProtocol, i)
-			if r := p.next(http2.FrameRSTStream); r.StreamID != ids[i] {
-				t.Errorf("RST %v", r)
+			want := http2.ErrCodeProtocol
+			if code, ok := codes[i]; ok {
+				want = code
+			}
+			if r := p.next(http2.FrameRSTStream); r.StreamID != ids[i] || r.code != want {
+				t.Errorf("RST %v, want %v", r, want)
 			}
 		}
 		p.answer(ids[n], 200, "fine")
@@ -175,7 +184,6 @@ func TestBroken(t *testing.T) {
 			p.do(p.fr.WriteRawFrame(http2.FrameWindowUpdate, 0, 0, make([]byte, 4)))
 		}},
 		{"window overflow", http2.ErrCodeFlowControl, func(p *peer, _ uint32) { p.do(p.fr.WriteWindowUpdate(0, 1<<31-1)) }},
-		{"stream window overflow", http2.ErrCodeFlowControl, func(p *peer, id uint32) { p.do(p.fr.WriteWindowUpdate(id, 1<<31-1)) }},
 		{"moved window overflow", http2.ErrCodeFlowControl, func(p *peer, id uint32) {
 			p.do(p.fr.WriteWindowUpdate(id, 1<<30))
 			p.do(p.fr.WriteSettings(setting(http2.SettingInitialWindowSize, 1<<31-1)))
@@ -238,6 +246,57 @@ func TestFlood(t *testing.T) {
 		s.count(t, 1)
 		s.stop(t)
 	})
+}
+
+// TestNoise: a server that says nothing of use for long is hung up on; what it
+// owes is answered.
+func TestNoise(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		do   func(p *peer, id uint32) error
+	}{
+		{"SETTINGS", func(p *peer, _ uint32) error { return p.fr.WriteSettings() }},
+		{"acknowledgements", func(p *peer, _ uint32) error { return p.fr.WriteSettingsAck() }},
+		{"PING", func(p *peer, _ uint32) error { return p.fr.WritePing(false, [8]byte{}) }},
+		{"empty DATA", func(p *peer, id uint32) error { return p.fr.WriteData(id, false, nil) }},
+		{"window updates", func(p *peer, id uint32) error { return p.fr.WriteWindowUpdate(id, 1) }},
+		{"RST of a stream that is over", func(p *peer, id uint32) error { return p.fr.WriteRSTStream(id-2, http2.ErrCodeNo) }},
+		{"DATA of a stream that is over", func(p *peer, id uint32) error { return p.fr.WriteData(id-2, false, []byte("x")) }},
+		{"PRIORITY", func(p *peer, id uint32) error { return p.fr.WritePriority(id, http2.PriorityParam{StreamDep: id + 2}) }},
+		{"unknown frames", func(p *peer, _ uint32) error { return p.fr.WriteRawFrame(0x77, 0, 0, nil) }},
+		{"informational answers", func(p *peer, id uint32) error {
+			early := []byte{0x08, 3, '1', '0', '3'} // :status by its name's index
+			return p.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: early, EndHeaders: true})
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := script(t, nil)
+				p := s.net.open(t)
+				<-s.rooms
+				s.post(0, 2, nil)
+				ids := p.requests(2)
+				p.answer(ids[0], 200, "")
+				if tc.name != "informational answers" {
+					p.headers(ids[1], false, ":status", "200")
+				}
+				n := 0
+				for ; n < 30_000; n++ {
+					if tc.do(p, ids[1]) != nil {
+						break
+					}
+				}
+				if n == 30_000 {
+					t.Error("the server may go on for ever")
+				}
+				synctest.Wait()
+				s.count(t, 2)
+				s.net.open(t)
+				<-s.rooms
+				s.stop(t)
+			})
+		})
+	}
 }
 
 // TestInvalid: requests that would hurt their neighbours are not sent.

@@ -29,8 +29,9 @@ type Client struct {
 	rejected []Result      // to be answered
 	ring     chan struct{} // something is in rejected, for Run
 
-	inFlight                                                atomic.Int64
+	inFlight, limit                                         atomic.Int64
 	conns, goAways, refused, timeouts, bytesWritten, writes atomic.Uint64
+	stalls                                                  atomic.Uint64
 }
 
 // Stats are counts since New, and InFlight of now.
@@ -42,6 +43,7 @@ type Stats struct {
 	Timeouts     uint64 // requests answered FaultTimeout
 	BytesWritten uint64 // before TLS
 	Writes       uint64 // how many writes carried them
+	Stalls       uint64 // writes that took longer than Config.StallAfter
 }
 
 // New returns a client that does nothing until Run.
@@ -68,6 +70,34 @@ func (c *Client) Stats() Stats {
 		Timeouts:     c.timeouts.Load(),
 		BytesWritten: c.bytesWritten.Load(),
 		Writes:       c.writes.Load(),
+		Stalls:       c.stalls.Load(),
+	}
+}
+
+// Limit returns how many requests may be unanswered at once on the connection
+// that takes requests: the least of the server's limit and ours; 0 while not
+// connected.
+func (c *Client) Limit() int { return int(c.limit.Load()) }
+
+// InFlight returns the requests handed over on a connection and not answered.
+func (c *Client) InFlight() int { return int(c.inFlight.Load()) }
+
+// SetMaxInFlight moves the cap on the connection's unanswered requests, up to
+// Config.MaxInFlight. What is open above a lower one is not touched. The next
+// connection starts with Config.MaxInFlight again.
+func (c *Client) SetMaxInFlight(n int) {
+	if cn := c.cur.Load(); cn != nil {
+		cn.setCap(n)
+	}
+}
+
+// Leave has the connection take nothing new and end when what is open on it is
+// answered. Run opens another one at once.
+func (c *Client) Leave(reason string) {
+	if cn := c.cur.Load(); cn != nil {
+		cn.mu.Lock()
+		cn.leave(reason)
+		cn.mu.Unlock()
 	}
 }
 
@@ -105,7 +135,13 @@ func (c *Client) whyNot() string {
 // Run dials, serves and redials until ctx ends, then drains and returns nil. It
 // returns early for a useless Config and with ErrHTTP1. It may be called again
 // after it returned, not while it runs.
-func (c *Client) Run(ctx context.Context) error {
+func (c *Client) Run(ctx context.Context) error { return c.run(ctx, c.connect) }
+
+// RunOnce is Run for one connection: it returns why that could not be opened or
+// has ended, when everything on it is answered; nil after the end of ctx.
+func (c *Client) RunOnce(ctx context.Context) error { return c.run(ctx, c.connectOnce) }
+
+func (c *Client) run(ctx context.Context, connect func(context.Context, *sync.WaitGroup) error) error {
 	if err := c.cfg.validate(); err != nil {
 		return err
 	}
@@ -120,7 +156,7 @@ func (c *Client) Run(ctx context.Context) error {
 	var conns, answers sync.WaitGroup
 	stop := make(chan struct{})
 	answers.Go(func() { c.answer(stop) })
-	err := c.connect(ctx, &conns)
+	err := connect(ctx, &conns)
 	conns.Wait()
 	c.cur.Store(nil)
 	c.lastErr.Store(nil)
@@ -173,6 +209,29 @@ func (c *Client) connect(ctx context.Context, conns *sync.WaitGroup) error {
 		}
 		c.lost(cn.why())
 	}
+}
+
+// connectOnce opens one connection and waits until it takes nothing new.
+func (c *Client) connectOnce(ctx context.Context, conns *sync.WaitGroup) error {
+	nc, err := c.dial(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // stopped: that is no fault
+		}
+		return err
+	}
+	cn := newConn(c, nc)
+	conns.Go(func() { cn.serve(ctx) })
+	<-cn.left
+	why := cn.why()
+	c.lastErr.Store(&why)
+	if c.cfg.OnLeave != nil {
+		c.cfg.OnLeave(why)
+	}
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // as above
+	}
+	return errors.New("h2: " + why)
 }
 
 func (c *Client) lost(why string) {

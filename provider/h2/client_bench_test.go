@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"runtime"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -131,12 +130,8 @@ func TestAllocs(t *testing.T) {
 	l := newLoad(addr, tc)
 	run(t, l.c)
 	l.send(20_000)
-	const n = 50_000
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	l.send(n)
-	runtime.ReadMemStats(&after)
-	if per := float64(after.Mallocs-before.Mallocs) / n; per > 1.05 {
+	const n = 5000
+	if per := testing.AllocsPerRun(5, func() { l.send(n) }) / n; per > 1.05 {
 		t.Errorf("%.3f allocations a request, want 1", per)
 	} else {
 		t.Logf("%.3f allocations a request", per)

@@ -40,6 +40,9 @@ type Config struct {
 	// WriteTimeout is how long one write may stall before the connection counts
 	// as dead. Default 10 s.
 	WriteTimeout time.Duration
+	// StallAfter is how long one write may take before it counts in Stats.Stalls:
+	// the server, or the way to it, takes less than we offer. Default 1 s.
+	StallAfter time.Duration
 	// PingInterval is the silence, while answers are owed, after which a PING
 	// is sent. Default 10 s.
 	PingInterval time.Duration
@@ -63,6 +66,9 @@ type Config struct {
 	// OnRoom, if set, is called after Room rose from 0; it must not block. Room
 	// may be 0 again by then.
 	OnRoom func()
+	// OnLeave, if set, is called by RunOnce when its connection takes nothing new
+	// any more; answers may still come.
+	OnLeave func(reason string)
 	// Logger for connection events. Default: none.
 	Logger *slog.Logger
 }
@@ -78,6 +84,7 @@ func (cfg Config) withDefaults() Config {
 	setDefault(&cfg.RequestTimeout, 15*time.Second)
 	setDefault(&cfg.DialTimeout, 10*time.Second)
 	setDefault(&cfg.WriteTimeout, 10*time.Second)
+	setDefault(&cfg.StallAfter, time.Second)
 	setDefault(&cfg.PingInterval, 10*time.Second)
 	setDefault(&cfg.IdlePingInterval, 5*time.Minute)
 	setDefault(&cfg.PingTimeout, 10*time.Second)

@@ -25,6 +25,7 @@ const (
 	sweepEvery = 50 * time.Millisecond // how late a deadline may be noticed
 	byeTimeout = time.Second           // for a last GOAWAY
 	maxControl = 10_000                // answers to the server's frames in one write; more is a flood
+	maxNoise   = 20_000                // frames that bring nothing between two looks of the keeper
 	sendChunk  = 64                    // requests encoded between two looks at the writer
 )
 
@@ -38,19 +39,21 @@ type conn struct {
 	nc    net.Conn
 	began time.Time
 
-	room  atomic.Int32
-	wake  chan struct{} // to the writer, when it sleeps
-	nudge chan struct{} // to the keeper, when it sleeps
-	left  chan struct{} // closed: takes nothing new
-	gone  chan struct{} // closed: dead
+	room    atomic.Int32
+	writing atomic.Int64  // since when the present write runs, unix nanoseconds; 0: none
+	wake    chan struct{} // to the writer, when it sleeps
+	nudge   chan struct{} // to the keeper, when it sleeps
+	left    chan struct{} // closed: takes nothing new
+	gone    chan struct{} // closed: dead
 
-	mu       sync.Mutex
-	state    state
-	reason   string // why it is leaving or dead
-	enc      *encoder
-	streams  table
-	inFlight int
-	counted  int // inFlight as in the client's statistics
+	mu        sync.Mutex
+	state     state
+	reason    string // why it is leaving or dead
+	enc       *encoder
+	streams   table
+	inFlight  int
+	counted   int // inFlight as in the client's statistics
+	limitTold int // likewise
 
 	out        []byte // frames for the writer
 	batch      uint64 // counts what the writer took
@@ -60,13 +63,15 @@ type conn struct {
 	waiting    []uint32 // streams whose body waits for a window
 
 	// What the server said in SETTINGS and WINDOW_UPDATE.
-	limit          int
+	limit          int // of streams
 	maxFrame       int
 	streamWindow   int64
 	window         int64
 	peerHeaderList int
 	staticSize     int
 
+	most     int    // our own limit of streams
+	noise    int    // frames that brought nothing since the last tick or answer
 	received uint32 // DATA bytes not yet given back as connection credit
 	soonest  int64  // no deadline is earlier
 	useful   bool   // something was answered on it
@@ -77,6 +82,7 @@ type conn struct {
 
 	// Of the keeper alone.
 	lastHeard, pinged, drainUntil time.Time
+	stalled                       int64 // the write that was last counted as stalled
 }
 
 func newConn(cl *Client, nc net.Conn) *conn {
@@ -85,7 +91,7 @@ func newConn(cl *Client, nc net.Conn) *conn {
 		wake: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
 		left: make(chan struct{}), gone: make(chan struct{}),
 		enc: newEncoder(cl.cfg.Static), streams: newTable(cl.cfg.MaxInFlight, cl.firstID),
-		limit: cl.cfg.MaxInFlight, maxFrame: maxFrameLen,
+		limit: cl.cfg.MaxInFlight, most: cl.cfg.MaxInFlight, maxFrame: maxFrameLen,
 		streamWindow: initialWindow, window: initialWindow,
 		peerHeaderList: 64 << 10, staticSize: listSize(cl.cfg.Static),
 		soonest: never,
@@ -157,6 +163,11 @@ func (c *conn) tick(now time.Time, results []Result) ([]Result, time.Duration) {
 		c.pinged = time.Time{}
 	}
 	c.heard, c.fresh = false, false
+	c.noise = 0
+	if began := c.writing.Load(); began != 0 && began != c.stalled && now.UnixNano()-began >= int64(c.cfg.StallAfter) {
+		c.stalled = began
+		c.cl.stalls.Add(1)
+	}
 	results = c.sweep(results)
 	c.watch(now)
 	next := c.nextTick(now)
@@ -274,8 +285,21 @@ func (c *conn) leave(reason string) {
 	}
 	c.state, c.reason = leaving, reason
 	c.room.Store(0)
+	if c.limitTold != 0 {
+		c.limitTold = 0
+		c.cl.limit.Store(0)
+	}
 	close(c.left)
 	c.poke()
+}
+
+// setCap moves our own limit of streams.
+func (c *conn) setCap(n int) {
+	c.mu.Lock()
+	c.most = max(min(n, c.cfg.MaxInFlight), 1)
+	edge := c.publish()
+	c.mu.Unlock()
+	c.cl.room(edge)
 }
 
 // die ends the connection: what is queued and not yet taken by the writer is
@@ -335,9 +359,14 @@ func (c *conn) flush() {
 // whether room rose from 0.
 func (c *conn) publish() bool {
 	c.flush()
-	room := 0
+	room, limit := 0, 0
 	if c.state == open {
-		room = max(0, min(c.limit, c.cfg.MaxInFlight)-c.inFlight)
+		limit = min(c.limit, c.most)
+		room = max(0, limit-c.inFlight)
+	}
+	if c.limitTold != limit {
+		c.limitTold = limit
+		c.cl.limit.Store(int64(limit))
 	}
 	old := c.room.Swap(int32(room))
 	if c.inFlight == 0 && c.state == leaving {

@@ -476,3 +476,68 @@ func TestLongLived(t *testing.T) {
 		s.stop(t)
 	})
 }
+
+// TestRunOnce: one connection, and why it ended, when all of it is answered.
+func TestRunOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, got, left, done := make(network), newCollector(), make(chan string, 1), make(chan error, 1)
+		ready := make(chan struct{}, 1)
+		c := h2.New(h2.Config{
+			Static: static(), Dial: net.dial, OnResults: got.add,
+			OnRoom: func() { ready <- struct{}{} }, OnLeave: func(why string) { left <- why },
+		})
+		go func() { done <- c.RunOnce(t.Context()) }()
+		p := net.open(t, setting(http2.SettingMaxConcurrentStreams, 100))
+		<-ready
+		c.SetMaxInFlight(3)
+		c.Send([]h2.Request{{Ref: 0, Path: "/"}, {Ref: 1, Path: "/"}})
+		if c.Limit() != 3 || c.Room() != 1 {
+			t.Errorf("limit %d, room %d", c.Limit(), c.Room())
+		}
+		ids := p.requests(2)
+		c.Leave("enough")
+		if c.Limit() != 0 || c.Room() != 0 || <-left != "enough" {
+			t.Errorf("limit %d, room %d after leaving", c.Limit(), c.Room())
+		}
+		synctest.Wait()
+		select {
+		case <-done:
+			t.Fatal("it ended although answers are owed")
+		default:
+		}
+		p.answer(ids[0], 200, "")
+		p.answer(ids[1], 200, "")
+		if err := <-done; err == nil || !strings.Contains(err.Error(), "enough") {
+			t.Errorf("RunOnce: %v", err)
+		}
+		got.all(t, 2)
+		p.goAway()
+	})
+}
+
+// TestSlowWrite: a write that takes long is counted once, before it is fatal.
+func TestSlowWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := script(t, nil)
+		nc := <-s.net
+		buf := make([]byte, 4096)
+		_, _ = nc.Read(buf)
+		_ = http2.NewFramer(nc, nil).WriteSettings()
+		<-s.rooms
+		_, _ = nc.Read(buf) // our ACK
+		s.post(0, 1, nil)
+		time.Sleep(900 * time.Millisecond)
+		if n := s.Stats().Stalls; n != 0 {
+			t.Errorf("%d stalls before their time", n)
+		}
+		time.Sleep(5 * time.Second)
+		if n := s.Stats().Stalls; n != 1 {
+			t.Errorf("%d stalls, want 1", n)
+		}
+		nc.Close()
+		s.cancel()
+		if err := <-s.done; err != nil {
+			t.Error(err)
+		}
+	})
+}

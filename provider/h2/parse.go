@@ -116,7 +116,8 @@ func (p *parser) frame(t http2.FrameType, flags http2.Flags, id uint32, b []byte
 		return broken("PUSH_PROMISE although push is disabled")
 	case http2.FrameRSTStream, http2.FrameSettings, http2.FramePing, http2.FrameGoAway, http2.FrameWindowUpdate:
 		return p.control(t, flags, id, b)
-	default: // PRIORITY, and types to be ignored (RFC 9113 §5.5)
+	default: // PRIORITY, and types to be ignored (RFC 9113 §5.5): only counted
+		p.events = append(p.events, event{kind: t})
 		return nil
 	}
 }

@@ -77,8 +77,13 @@ func (c *conn) apply(p *parser, results []Result, begun []uint32, perr error) ([
 			results, err = c.onReset(ev, results)
 		case http2.FrameGoAway:
 			results = c.onGoAway(ev, results)
+		case http2.FrameWindowUpdate:
+			results, err = c.onWindow(ev, results)
 		default:
 			err = c.onControl(ev)
+		}
+		if err == nil {
+			err = c.listen(ev)
 		}
 		if err != nil {
 			perr = err
@@ -107,6 +112,27 @@ func (c *conn) apply(p *parser, results []Result, begun []uint32, perr error) ([
 	return results, begun, alive
 }
 
+// listen counts frames that bring nothing: a server that says little else for
+// long is a flood (RFC 9113 §10.5).
+func (c *conn) listen(ev *event) error {
+	switch ev.kind {
+	case http2.FrameHeaders:
+		if ev.status < 200 && !ev.end {
+			c.noise++
+		}
+	case http2.FrameData:
+		if len(ev.data) == 0 && !ev.end {
+			c.noise++
+		}
+	default:
+		c.noise++
+	}
+	if c.noise > maxNoise {
+		return &connError{http2.ErrCodeEnhanceYourCalm, "a flood of frames that bring nothing"}
+	}
+	return nil
+}
+
 func (c *conn) onHeaders(p *parser, ev *event, results []Result) ([]Result, error) {
 	s := c.streams.find(ev.id)
 	if s == nil {
@@ -114,16 +140,16 @@ func (c *conn) onHeaders(p *parser, ev *event, results []Result) ([]Result, erro
 	}
 	switch {
 	case ev.malformed:
-		return c.spoil(results, s, "malformed header fields"), nil
+		return c.spoil(results, s, http2.ErrCodeProtocol, "malformed header fields"), nil
 	case s.status != 0: // trailers (RFC 9113 §8.1)
 		if !ev.end || ev.status != 0 {
-			return c.spoil(results, s, "a second header block that is no trailer"), nil
+			return c.spoil(results, s, http2.ErrCodeProtocol, "a second header block that is no trailer"), nil
 		}
 	case ev.status == 0:
-		return c.spoil(results, s, "an answer without :status"), nil
+		return c.spoil(results, s, http2.ErrCodeProtocol, "an answer without :status"), nil
 	case ev.status < 200: // informational
 		if ev.end {
-			return c.spoil(results, s, "an informational answer that ends the stream"), nil
+			return c.spoil(results, s, http2.ErrCodeProtocol, "an informational answer that ends the stream"), nil
 		}
 		return results, nil
 	default:
@@ -146,7 +172,7 @@ func (c *conn) onData(ev *event, results []Result) ([]Result, error) {
 		return results, c.stray(ev)
 	}
 	if s.status == 0 {
-		return c.spoil(results, s, "DATA before the header fields"), nil
+		return c.spoil(results, s, http2.ErrCodeProtocol, "DATA before the header fields"), nil
 	}
 	if !s.add(ev.data, c.cfg.MaxBody, ev.end) && !ev.end {
 		// Enough was read to answer; the rest would only cost.
@@ -166,6 +192,7 @@ func (c *conn) onData(ev *event, results []Result) ([]Result, error) {
 
 // stray judges a frame for a stream that is not open: fine if it once was.
 func (c *conn) stray(ev *event) error {
+	c.noise++
 	if !c.streams.opened(ev.id) {
 		return broken(ev.kind.String() + " on a stream that was never opened")
 	}
@@ -180,14 +207,14 @@ func (c *conn) answered(results []Result, s *slot) []Result {
 	}
 	s.free()
 	c.inFlight--
-	c.useful = true
+	c.useful, c.noise = true, 0
 	return results
 }
 
 // spoil ends a stream whose answer is malformed; the connection lives on
 // (RFC 9113 §8.1.1).
-func (c *conn) spoil(results []Result, s *slot, why string) []Result {
-	c.out = appendRST(c.out, s.id, http2.ErrCodeProtocol)
+func (c *conn) spoil(results []Result, s *slot, code http2.ErrCode, why string) []Result {
+	c.out = appendRST(c.out, s.id, code)
 	return c.fault(results, s, FaultProtocol, why)
 }
 
@@ -196,6 +223,7 @@ func (c *conn) onReset(ev *event, results []Result) ([]Result, error) {
 	if s == nil {
 		return results, c.stray(ev)
 	}
+	c.noise--
 	if http2.ErrCode(ev.value) == http2.ErrCodeRefusedStream {
 		return c.fault(results, s, FaultUnsent, "RST_STREAM REFUSED_STREAM"), nil
 	}
@@ -232,11 +260,9 @@ func debugText(b []byte) string {
 	return s
 }
 
-// onControl handles SETTINGS, PING and WINDOW_UPDATE.
+// onControl handles SETTINGS and PING.
 func (c *conn) onControl(ev *event) error {
 	switch ev.kind {
-	case http2.FrameWindowUpdate:
-		return c.onWindow(ev)
 	case http2.FramePing:
 		if ev.end {
 			return nil
@@ -259,26 +285,29 @@ func (c *conn) onControl(ev *event) error {
 	return nil
 }
 
-func (c *conn) onWindow(ev *event) error {
+func (c *conn) onWindow(ev *event, results []Result) ([]Result, error) {
 	n := int64(ev.value & maxWindow)
 	if ev.id == 0 {
 		if n == 0 {
-			return broken("WINDOW_UPDATE of 0")
+			return results, broken("WINDOW_UPDATE of 0")
 		}
 		if c.window += n; c.window > maxWindow {
-			return &connError{http2.ErrCodeFlowControl, "the connection's window is over 2^31-1"}
+			return results, &connError{http2.ErrCodeFlowControl, "the connection's window is over 2^31-1"}
 		}
-		return nil
+		return results, nil
 	}
 	s := c.streams.find(ev.id)
 	if s == nil {
-		return c.stray(ev)
+		return results, c.stray(ev)
 	}
-	if s.window += n; s.window > maxWindow || n == 0 {
-		// Of this stream only (RFC 9113 §6.9.1), but no sane server does it.
-		return &connError{http2.ErrCodeFlowControl, "a stream's window is out of bounds"}
+	// What is wrong with a stream's window ends that stream (RFC 9113 §6.9, §6.9.1).
+	if n == 0 {
+		return c.spoil(results, s, http2.ErrCodeProtocol, "WINDOW_UPDATE of 0"), nil
 	}
-	return nil
+	if s.window += n; s.window > maxWindow {
+		return c.spoil(results, s, http2.ErrCodeFlowControl, "the stream's window is over 2^31-1"), nil
+	}
+	return results, nil
 }
 
 // onSettings follows the server's SETTINGS, at any time (RFC 9113 §6.5.2).

@@ -2,6 +2,7 @@ package h2
 
 import (
 	"net"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -24,7 +25,7 @@ func (c *conn) write() {
 			if last {
 				timeout = byeTimeout
 			}
-			if err := writeAll(c.nc, buf, timeout); err != nil {
+			if err := writeAll(c.nc, buf, timeout, &c.writing); err != nil {
 				c.mu.Lock()
 				c.die(http2.ErrCodeNo, "write: "+err.Error())
 				c.mu.Unlock()
@@ -59,10 +60,13 @@ func (c *conn) takeOut(spare []byte) (buf []byte, last bool) {
 	return buf, c.state == dead
 }
 
-func writeAll(nc net.Conn, b []byte, timeout time.Duration) error {
+// writeAll writes b; began tells for how long a write has been running.
+func writeAll(nc net.Conn, b []byte, timeout time.Duration, began *atomic.Int64) error {
 	for len(b) > 0 {
 		n := min(len(b), writeChunk)
-		if err := nc.SetWriteDeadline(realNow().Add(timeout)); err != nil {
+		now := realNow()
+		began.Store(now.UnixNano())
+		if err := nc.SetWriteDeadline(now.Add(timeout)); err != nil {
 			return err
 		}
 		if _, err := nc.Write(b[:n]); err != nil {
@@ -70,5 +74,6 @@ func writeAll(nc net.Conn, b []byte, timeout time.Duration) error {
 		}
 		b = b[n:]
 	}
+	began.Store(0)
 	return nil
 }
