@@ -318,7 +318,6 @@ issuers:
 	}
 	got := strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), "")
 	want := `carillon.yaml:8: issuers[0]: the alias "ID" of https://id.example.com has other characters than a-z, 0-9 and -
-carillon.yaml:8: issuers[0].jwksFile: is missing: name the file with the issuer's public keys
 carillon.yaml:4: journal.heartbeatInterval: 1h0m0s is more than half of sessionTimeout (10s)
 carillon.yaml:2: http.tlsCert: and http.tlsKey: give both or none`
 	if d := cmp.Diff(want, got); d != "" {

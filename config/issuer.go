@@ -8,11 +8,13 @@ import (
 	"carillon/internal/auth"
 )
 
-// Issuer is one entry of `issuers:`: who signs tokens, and where its keys are.
+// Issuer is one entry of `issuers:`: who signs tokens, and where its keys are:
+// where the issuer publishes them, unless a file holds them.
 type Issuer struct {
-	auth.Issuer `yaml:",inline"`
+	auth.Issuer     `yaml:",inline"`
+	auth.OIDCConfig `yaml:",inline"`
 	// JWKSFile holds the issuer's public keys (RFC 7517); relative to the
-	// configuration file.
+	// configuration file. It is read once.
 	JWKSFile string `yaml:"jwksFile"`
 }
 
@@ -22,11 +24,13 @@ func (c *Config) checkIssuers(in *intake, dir string) {
 		if err := s.Validate(); err != nil {
 			in.problem(in.place(path), path, carillon.AsError(err).Message)
 		}
-		switch {
-		case s.JWKSFile == "":
-			in.problem(in.place(path), path+".jwksFile", "is missing: name the file with the issuer's public keys")
-		case !filepath.IsAbs(s.JWKSFile):
-			s.JWKSFile = filepath.Join(dir, s.JWKSFile)
+		if s.JWKSFile != "" && (s.JWKSURL != "" || s.DiscoveryURL != "") {
+			in.problem(in.place(path), path+".jwksFile", "stands beside a URL: the keys come from one of them")
+		}
+		for _, file := range []*string{&s.JWKSFile, &s.CAFile} {
+			if *file != "" && !filepath.IsAbs(*file) {
+				*file = filepath.Join(dir, *file)
+			}
 		}
 	}
 }

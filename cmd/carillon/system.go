@@ -263,12 +263,25 @@ func (s *system) openDoors(context.Context) error {
 	return nil
 }
 
+// keySource is where the keys of a configured issuer come from.
+func (s *system) keySource(i *config.Issuer) (auth.KeySource, error) {
+	if i.JWKSFile != "" {
+		return auth.NewJWKSFile(i.Issuer, i.JWKSFile)
+	}
+	src, err := auth.NewOIDC(i.Issuer, i.OIDCConfig, s.clock, s.log)
+	if err != nil {
+		return nil, err
+	}
+	s.stages = append(s.stages, stage{name: "keys of " + i.Alias, run: src.Run})
+	return src, nil
+}
+
 // openVerifier gathers the sources of keys: the issuers of the configuration
 // and, where it may exist, the development issuer.
 func (s *system) openVerifier() error {
 	var sources []auth.KeySource
 	for _, i := range s.cfg.Issuers {
-		src, err := auth.NewJWKSFile(i.Issuer, i.JWKSFile)
+		src, err := s.keySource(&i)
 		if err != nil {
 			return err
 		}

@@ -65,6 +65,9 @@ func newParser(cfg Config, clock *carillon.Clock) *jwt.Parser {
 	)
 }
 
+// missing is a source that can be asked for newer keys, such as [OIDC].
+type missing interface{ Missing() *KeySet }
+
 // parse verifies a token and says whose it is.
 func (v *Verifier) parse(token string) (*verified, error) {
 	var c claims
@@ -79,6 +82,9 @@ func (v *Verifier) parse(token string) (*verified, error) {
 		}
 		kid, _ := t.Header["kid"].(string)
 		good.from, good.keys = from, from.Keys()
+		if live, ok := from.KeySource.(missing); ok && good.keys.lacks(kid) {
+			good.keys = live.Missing()
+		}
 		key, err := good.keys.find(kid)
 		if err != nil {
 			return nil, err

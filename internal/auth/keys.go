@@ -56,7 +56,11 @@ func (i *Issuer) Validate() error {
 // KeySet is an issuer's public keys at one time. It never changes: a source
 // whose keys changed gives another set, and what was verified under the old one
 // is verified again.
-type KeySet struct{ keys map[string]PublicKey }
+type KeySet struct {
+	keys map[string]PublicKey
+	// unavailable says why there are no keys; every token is answered with it.
+	unavailable *carillon.Error
+}
 
 // PublicKey is a key and the one algorithm that it is used with.
 type PublicKey struct {
@@ -70,6 +74,9 @@ func NewKeySet(keys map[string]PublicKey) *KeySet { return &KeySet{keys: keys} }
 // find is the key with an id. A token without one is taken for the only key of
 // its set.
 func (s *KeySet) find(kid string) (PublicKey, error) {
+	if s.unavailable != nil {
+		return PublicKey{}, s.unavailable
+	}
 	if kid == "" && len(s.keys) == 1 {
 		for _, k := range s.keys {
 			return k, nil
@@ -81,8 +88,15 @@ func (s *KeySet) find(kid string) (PublicKey, error) {
 	return PublicKey{}, fmt.Errorf("no key with id %.64q", kid)
 }
 
+// lacks tells whether the set cannot know a token's key yet: fetching it anew
+// may help.
+func (s *KeySet) lacks(kid string) bool {
+	_, known := s.keys[kid]
+	return s.unavailable != nil || !known && kid != ""
+}
+
 // KeySource is where an issuer's keys come from: the development issuer, a
-// JWKS file, later OIDC discovery.
+// JWKS file, or what the issuer publishes ([OIDC]).
 type KeySource interface {
 	Issuer() Issuer
 	// Keys is the present set: the same pointer until a key changes. It does not
