@@ -4,13 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
-	"strings"
 
 	"carillon"
 	"carillon/config"
 	"carillon/internal/httpapi"
-	"carillon/provider/sandbox"
 )
 
 // registerOps puts on the ops listener what operators and scripts ask of a
@@ -48,60 +45,6 @@ func (s *system) why(_ context.Context, r httpapi.OpsRequest) (any, error) {
 		return nil, err
 	}
 	return explain(u, id, it, s.clock.UnixMilli()), nil
-}
-
-// vendors answers what scripts ask of sandbox vendors.
-type vendors struct{ *sandbox.Server }
-
-func (v vendors) register(ops *httpapi.Ops) {
-	ops.Handle("/sandbox/devices", v.devices)
-	ops.Handle("/sandbox/counts", func(context.Context, httpapi.OpsRequest) (any, error) { return v.Counts(), nil })
-	ops.Handle("/sandbox/received", func(context.Context, httpapi.OpsRequest) (any, error) { return v.Received(), nil })
-	ops.Handle("/sandbox/faults", v.faults)
-}
-
-// devices answers GET /sandbox/devices, …/{percent-encoded address}/tray and
-// …/inbox.
-func (v vendors) devices(_ context.Context, r httpapi.OpsRequest) (any, error) {
-	rest := strings.Trim(strings.TrimPrefix(r.Path, "/sandbox/devices"), "/")
-	if rest == "" {
-		return v.Devices(), nil
-	}
-	encoded, what, _ := strings.Cut(rest, "/")
-	address, err := url.PathUnescape(encoded)
-	if err != nil {
-		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "address", "%q is not percent-encoded", encoded)
-	}
-	switch what {
-	case "tray":
-		return v.Tray(address), nil
-	case "inbox":
-		return v.Inbox(address), nil
-	}
-	return nil, carillon.Errorf(carillon.CodeNotFound, "", "ask for …/{address}/tray or …/{address}/inbox; percent-encode the address")
-}
-
-// faults lists (GET), adds (POST: a fault or an array of them) or clears
-// (DELETE) what the sandbox vendors shall do wrong.
-func (v vendors) faults(_ context.Context, r httpapi.OpsRequest) (any, error) {
-	switch r.Method {
-	case http.MethodPost:
-		body := strings.TrimSpace(string(r.Body))
-		if !strings.HasPrefix(body, "[") {
-			body = "[" + body + "]"
-		}
-		var fs []sandbox.Fault
-		if err := json.Unmarshal([]byte(body), &fs); err != nil {
-			return nil, carillon.Errorf(carillon.CodeInvalidRequest, "", "a fault, or an array of them, is wanted: %v", err)
-		}
-		v.Script(fs...)
-	case http.MethodDelete:
-		v.Unscript()
-	case http.MethodGet:
-	default:
-		return nil, carillon.Errorf(carillon.CodeMethodNotAllowed, "", "GET, POST or DELETE")
-	}
-	return v.Faults(), nil
 }
 
 // moveClock moves the one clock of everything that waits or expires.

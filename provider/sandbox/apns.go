@@ -48,11 +48,9 @@ func (a *apns) judge(r *request, now time.Time) (message, reply) {
 		return m, a.refuse(id, status, reason, now)
 	}
 	if status, reason := payloadFault(r); status != 0 {
-		rep := a.refuse(id, status, reason, now)
-		rep.authenticated = true
-		return m, rep
+		return m, a.refuse(id, status, reason, now)
 	}
-	rep := reply{status: 200, authenticated: true, fields: []field{{"apns-id", id}}}
+	rep := reply{status: 200, fields: []field{{"apns-id", id}}}
 	if strings.Contains(r.authority, "sandbox") || strings.Contains(r.authority, "development") {
 		rep.fields = append(rep.fields, field{"apns-unique-id", newUUID()})
 	}

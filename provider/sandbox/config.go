@@ -3,6 +3,7 @@ package sandbox
 import (
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"time"
 )
@@ -57,6 +58,11 @@ type Config struct {
 	// Devices is the most devices told apart; 0: 1,000,000. More are served but
 	// no longer counted as distinct.
 	Devices int
+	// Conduct is how vendors are; one that is not named is as [VendorConduct] says.
+	Conduct map[Vendor]Conduct
+	// Seed makes shares, rates and latencies repeatable, as far as the order of
+	// requests is; 0: from the clock. [Server.Seed] tells it.
+	Seed uint64
 	// WNSHTTP1Only makes WNS offer http/1.1 alone, as its documents do.
 	WNSHTTP1Only bool
 	// Now is the clock for trays, token ages and TTLs; nil: the system's.
@@ -85,6 +91,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Devices <= 0 {
 		c.Devices = 1_000_000
+	}
+	for c.Seed == 0 {
+		c.Seed = rand.Uint64() //nolint:gosec // a test's chance, not a secret
 	}
 	if c.Now == nil {
 		c.Now = realNow

@@ -32,6 +32,8 @@ type Vendored struct {
 	Open        int64 `json:"open"`
 	// GoAways is the connections ended because the client broke the protocol.
 	GoAways int64 `json:"goAways"`
+	// Overruns is the streams beyond the limit that the client was told.
+	Overruns int64 `json:"overruns"`
 	// Devices is the distinct addresses, up to [Config.Devices].
 	Devices int64 `json:"devices"`
 	// Duplicates is the accepted pushes whose (address, notification, seq, kind)
@@ -54,8 +56,8 @@ type counts struct {
 }
 
 type vendorCounts struct {
-	accepted, connections, open, goAways, duplicates atomic.Int64
-	devices, audited                                 *hashSet
+	accepted, connections, open, goAways, overruns, duplicates atomic.Int64
+	devices, audited                                           *hashSet
 
 	mu       sync.Mutex
 	rejected map[string]int64
@@ -103,7 +105,7 @@ func (s *Server) Counts() Counts {
 	for v, vc := range s.counts.vendors {
 		one := Vendored{
 			Accepted: vc.accepted.Load(), Connections: vc.connections.Load(), Open: vc.open.Load(),
-			GoAways: vc.goAways.Load(), Duplicates: vc.duplicates.Load(),
+			GoAways: vc.goAways.Load(), Overruns: vc.overruns.Load(), Duplicates: vc.duplicates.Load(),
 			Devices: vc.devices.len(), Audited: vc.audited.len(), Partial: vc.audited.full(),
 		}
 		vc.mu.Lock()

@@ -28,10 +28,11 @@ const maxBody = 16 << 10
 
 // sticky is what a vendor remembers of one connection.
 type sticky struct {
-	bearer  string // the last authorization value that passed
-	until   time.Time
-	gen     int64 // of the access tokens
-	expired bool  // APNs: an expired token was seen, the connection stays wedged
+	bearer   string // the last authorization value that passed
+	until    time.Time
+	gen      int64 // of the access tokens
+	requests int
+	expired  bool // APNs: an expired token was seen, the connection stays wedged
 }
 
 // get is the first header of that name, "" when there is none.
@@ -67,13 +68,12 @@ type reply struct {
 	fields []field
 	body   []byte
 
-	authenticated bool // the credential was good: APNs opens its streams
-
 	delay   time.Duration
 	hold    bool // no answer until the script is cleared
 	drop    bool // cut the connection instead of answering
 	goAway  bool // last stream of this connection; debug is its reason
-	refused bool // with goAway: this stream is not processed either
+	refused bool // not processed: with goAway this stream is not either
+	reset   bool // RST_STREAM REFUSED_STREAM; refused is set too
 	debug   string
 	release <-chan struct{} // of hold, on HTTP/1.1
 }
@@ -102,15 +102,15 @@ type vendor interface {
 }
 
 // serve is one exchange in full: judge, script, record.
-func (s *Server) serve(v vendor, r *request) reply {
+func (s *Server) serve(d *door, r *request) reply {
 	now := s.cfg.Now()
-	m, rep := v.judge(r, now)
+	m, rep := d.rules.judge(r, now)
 	if rep.status < 300 {
-		if f, release, ok := s.script.take(r.vendor, m.address); ok {
-			rep = f.apply(v, r, rep, now)
-			rep.release = release
+		if f, ok := s.take(r.vendor, m.address, now); ok {
+			rep = f.apply(d.rules, r, rep, now)
 		}
 	}
+	s.finish(d, r, &rep, now)
 	if rep.refused {
 		return rep
 	}
@@ -128,6 +128,20 @@ func (s *Server) serve(v vendor, r *request) reply {
 	}
 	s.devices.record(r, &m, &rep, now)
 	return rep
+}
+
+// finish is what becomes of an answer whatever it says: its latency, and the end of
+// a connection that had its share of requests.
+func (s *Server) finish(d *door, r *request, rep *reply, now time.Time) {
+	how := d.conduct.Load()
+	s.slow(&how.Latency, rep, now)
+	r.sticky.requests++
+	if n := how.RequestsPerConnection; n > 0 && r.sticky.requests >= n {
+		rep.goAway = true
+	}
+	if rep.hold {
+		rep.release = s.script.held()
+	}
 }
 
 // newUUID is a random version 4 UUID in canonical form.

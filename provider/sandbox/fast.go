@@ -12,17 +12,18 @@ import (
 // answer judges a request in the server's mode.
 func (s *Server) answer(d *door, r *request) reply {
 	if s.cfg.Mode == Strict {
-		return s.serve(d.rules, r)
+		return s.serve(d, r)
 	}
 	address := fastAddress(r.vendor, r.path, r.body)
 	rep := reply{status: 200}
 	if r.vendor == WNS {
 		rep.fields = []field{{"x-wns-status", "received"}}
 	}
-	if f, release, ok := s.script.take(r.vendor, deviceKey(address)); ok {
-		rep = f.apply(d.rules, r, rep, s.cfg.Now())
-		rep.release = release
+	now := s.cfg.Now()
+	if f, ok := s.take(r.vendor, deviceKey(address), now); ok {
+		rep = f.apply(d.rules, r, rep, now)
 	}
+	s.finish(d, r, &rep, now)
 	if rep.refused {
 		return rep
 	}

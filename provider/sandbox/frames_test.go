@@ -268,7 +268,7 @@ func TestAnswersWaitForTheClientsWindow(t *testing.T) {
 	f.push(r, 1, "")
 	_ = f.WritePing(false, [8]byte([]byte("12345678")))
 	f.send()
-	same(t, f.until("ping", 1), apnsSettings+"settings MAX_CONCURRENT_STREAMS=1000\nheaders 1 400 end=false\nping true 12345678")
+	same(t, f.until("ping", 1), apnsSettings+"headers 1 400 end=false\nping true 12345678")
 	_ = f.WriteWindowUpdate(1, 10)
 	_ = f.WritePing(false, [8]byte([]byte("12345678")))
 	f.send()

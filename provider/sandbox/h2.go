@@ -24,6 +24,7 @@ type h2conn struct {
 	nc   *tls.Conn
 	raw  *readAhead
 	fast bool // Fast mode
+	set  settings
 
 	dec      *hpack.Decoder
 	decoding *stream // the fields that dec emits belong to it
@@ -41,12 +42,15 @@ type h2conn struct {
 	sticky  sticky
 
 	stopped atomic.Bool
+	over    atomic.Bool // the reader shall end
 	done    chan struct{}
 
 	mu      sync.Mutex // held while a batch is handled; guards what follows
 	out     []byte
 	answers answers
 	late    late
+	mood    mood
+	pings   int // since the last request
 }
 
 // stream is a request in arrival.
@@ -77,17 +81,26 @@ func (f connError) Error() string { return f.code.String() + " " + f.text }
 func newH2conn(s *Server, d *door, nc *tls.Conn, raw *readAhead) *h2conn {
 	c := &h2conn{
 		s: s, d: d, nc: nc, raw: raw, fast: s.cfg.Mode == Fast,
-		open: map[uint32]*stream{}, recvWin: d.h2.connWindow, done: make(chan struct{}),
+		set:  settingsOf(d.vendor, s.cfg.Mode, d.conduct.Load()),
+		open: map[uint32]*stream{}, done: make(chan struct{}),
 	}
+	c.recvWin = c.set.connWindow
 	c.dec = hpack.NewDecoder(4096, c.emit)
 	c.dec.SetMaxStringLength(maxFrame)
-	c.answers.init(d)
+	c.answers.init(d.vendor, &c.set)
 	return c
 }
 
 // stop ends the reader; it says GOAWAY and closes.
 func (c *h2conn) stop() {
 	c.stopped.Store(true)
+	c.endReader()
+}
+
+// endReader makes the reader end the connection.
+func (c *h2conn) endReader() {
+	c.over.Store(true)
+	c.mood.leave()
 	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
 }
 
@@ -96,10 +109,13 @@ func (c *h2conn) serve() {
 	err := c.run()
 	close(c.done)
 	c.mu.Lock()
+	c.late.over = true
 	var f connError
 	switch {
 	case errors.As(err, &f):
-		c.s.counts.vendors[c.d.vendor].goAways.Add(1)
+		if f.code != http2.ErrCodeNo {
+			c.s.counts.vendors[c.d.vendor].goAways.Add(1)
+		}
 		c.out = appendGoAway(c.out, c.lastID, f.code, f.text)
 	case c.stopped.Load():
 		c.out = appendGoAway(c.out, c.lastID, http2.ErrCodeNo, "")
@@ -131,9 +147,12 @@ func (c *h2conn) linger() {
 }
 
 func (c *h2conn) run() error {
+	if !c.beLate() {
+		return errOver
+	}
 	c.mu.Lock()
-	c.out = appendSettings(c.out, c.d.h2.list)
-	if grow := c.d.h2.connWindow - 65535; grow > 0 {
+	c.out = appendSettings(c.out, c.set.list)
+	if grow := c.set.connWindow - 65535; grow > 0 {
 		c.out = appendWindow(c.out, 0, grow)
 	}
 	err := c.flush()
@@ -151,7 +170,7 @@ func (c *h2conn) run() error {
 	buf := make([]byte, 4*(maxFrame+9))
 	have := 0
 	for {
-		n, err := c.nc.Read(buf[have:])
+		n, err := c.read(buf[have:])
 		if err != nil {
 			return err
 		}
@@ -184,7 +203,7 @@ func (c *h2conn) batch(b []byte) (used int, err error) {
 			return used, err
 		}
 	}
-	if c.unacked > c.d.h2.connWindow/2 {
+	if c.unacked > c.set.connWindow/2 {
 		c.out = appendWindow(c.out, 0, c.unacked)
 		c.recvWin += c.unacked
 		c.unacked = 0
@@ -221,7 +240,7 @@ func (c *h2conn) frame(t http2.FrameType, flags http2.Flags, id uint32, p []byte
 			return connError{http2.ErrCodeProtocol, "bad PING"}
 		}
 		if !flags.Has(http2.FlagPingAck) {
-			c.out = appendFrame(c.out, http2.FramePing, http2.FlagPingAck, 0, p)
+			return c.ping(p)
 		}
 	case http2.FrameWindowUpdate:
 		return c.window(id, p)
@@ -287,9 +306,9 @@ func (c *h2conn) data(flags http2.Flags, id uint32, p []byte) error {
 		c.finish(st, st.body)
 		return nil
 	}
-	if st.recvWin < c.d.h2.window/2 {
-		c.out = appendWindow(c.out, id, c.d.h2.window-st.recvWin)
-		st.recvWin = c.d.h2.window
+	if st.recvWin < c.set.window/2 {
+		c.out = appendWindow(c.out, id, c.set.window-st.recvWin)
+		st.recvWin = c.set.window
 	}
 	return nil
 }
@@ -340,7 +359,7 @@ func (c *h2conn) finish(st *stream, body []byte) {
 		c.answers.unflushed++
 		return
 	}
-	if c.fast && !c.s.script.active.Load() {
+	if c.fast && !c.s.special.Load() {
 		c.s.fastCount(c.d.vendor, st.path, st.apnsID, body)
 		c.answers.batched++
 		c.release(st)

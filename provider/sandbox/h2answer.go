@@ -14,9 +14,7 @@ import (
 // its answer has left: the client cannot know earlier.
 type answers struct {
 	active    int // open, held or answered but not yet written
-	limit     int // of active
-	raise     int // becomes the limit when the SETTINGS that says so has left
-	raised    bool
+	limits        // of active
 	unflushed int // answered, not yet written
 	batched   int64
 	goneAway  bool
@@ -37,10 +35,10 @@ type pending struct {
 	body []byte
 }
 
-func (a *answers) init(d *door) {
-	a.limit = int(d.h2.streams)
+func (a *answers) init(v Vendor, set *settings) {
+	a.limits.init(set)
 	a.enc = hpack.NewEncoder(&a.block)
-	a.fast = fastFrame(d.vendor)
+	a.fast = fastFrame(v)
 	a.sendWin, a.initial = 65535, 65535
 }
 
@@ -57,23 +55,21 @@ func (c *h2conn) answerFast(id uint32) {
 // settle does with a stream what the reply says: now, later, or never.
 func (c *h2conn) settle(id uint32, rep reply) {
 	a := &c.answers
-	if rep.authenticated && !a.raised && c.d.h2.raised > 0 {
-		a.raised, a.raise = true, int(c.d.h2.raised)
-		c.out = appendSettings(c.out, []http2.Setting{{ID: http2.SettingMaxConcurrentStreams, Val: c.d.h2.raised}})
-	}
 	switch {
 	case rep.hold || rep.delay > 0:
 		c.postpone(id, rep)
 	case rep.drop:
 		a.cut = true
+	case rep.reset:
+		c.out = appendReset(c.out, id, http2.ErrCodeRefusedStream)
+		a.unflushed++
 	case rep.refused:
 		c.goAway(id-2, rep.debug)
 		a.active--
 	default:
+		c.follow(&rep)
 		c.write(id, &rep)
-		if rep.goAway {
-			c.goAway(id, rep.debug)
-		}
+		c.enough(id, &rep)
 	}
 }
 
@@ -163,6 +159,7 @@ func (c *h2conn) settings(flags http2.Flags, id uint32, p []byte) error {
 		return connError{http2.ErrCodeFrameSize, "bad SETTINGS"}
 	}
 	if flags.Has(http2.FlagSettingsAck) {
+		c.answers.acked()
 		return nil
 	}
 	a := &c.answers
@@ -198,6 +195,12 @@ func (c *h2conn) flush() error {
 	if len(c.out) == 0 {
 		return nil
 	}
+	if c.mood.mute {
+		if len(c.out) > maxMuted {
+			return errMuted
+		}
+		return nil
+	}
 	wait := 5 * time.Second
 	if c.stopped.Load() {
 		wait = 200 * time.Millisecond
@@ -207,9 +210,7 @@ func (c *h2conn) flush() error {
 	c.out = c.out[:0]
 	a.active -= a.unflushed
 	a.unflushed = 0
-	if a.raise > 0 {
-		a.limit, a.raise = a.raise, 0
-	}
+	a.left()
 	return err
 }
 

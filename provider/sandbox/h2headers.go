@@ -54,11 +54,10 @@ func (c *h2conn) begin(id uint32) error {
 		return connError{http2.ErrCodeStreamClosed, "HEADERS on a closed stream"}
 	}
 	if c.answers.active >= c.answers.limit {
-		// The client opened more streams than our SETTINGS allow. Those before it
-		// are answered; this one and the later ones were not processed.
-		return connError{c.d.h2.overrun, c.d.h2.overrunMsg}
+		return c.overrun(id)
 	}
 	c.lastID = id
+	c.pings = 0
 	c.answers.active++
 	if c.cur != nil {
 		c.open[c.cur.id] = c.cur
@@ -68,7 +67,7 @@ func (c *h2conn) begin(id uint32) error {
 	} else {
 		c.cur = &stream{}
 	}
-	c.cur.id, c.cur.recvWin = id, c.d.h2.window
+	c.cur.id, c.cur.recvWin = id, c.set.window
 	c.decoding = c.cur
 	return nil
 }
@@ -112,7 +111,7 @@ func (c *h2conn) emit(f hpack.HeaderField) {
 		}
 		return
 	}
-	if c.fields += len(f.Name) + len(f.Value) + 32; c.fields > c.d.h2.headerList {
+	if c.fields += len(f.Name) + len(f.Value) + 32; c.fields > c.set.headerList {
 		st.tooLong = true
 		return
 	}

@@ -11,6 +11,7 @@ import (
 type late struct {
 	wg      sync.WaitGroup
 	started bool
+	over    bool // the connection ends: nothing is started
 	wake    chan struct{}
 	due     []postponed // by time
 	held    []postponed
@@ -25,9 +26,8 @@ type postponed struct {
 // postpone keeps an answer; c.mu is held.
 func (c *h2conn) postpone(id uint32, rep reply) {
 	l := &c.late
-	if !l.started {
-		l.started, l.wake = true, make(chan struct{}, 1)
-		l.wg.Go(c.answerLate)
+	if !c.startLate() {
+		return
 	}
 	p := postponed{at: realNow().Add(rep.delay), id: id, rep: rep}
 	p.rep.delay = 0
@@ -36,6 +36,19 @@ func (c *h2conn) postpone(id uint32, rep reply) {
 		return
 	}
 	l.insert(p)
+}
+
+// startLate starts the second goroutine; false: the connection ends. c.mu is held.
+func (c *h2conn) startLate() bool {
+	l := &c.late
+	if l.over {
+		return false
+	}
+	if !l.started {
+		l.started, l.wake = true, make(chan struct{}, 1)
+		l.wg.Go(c.answerLate)
+	}
+	return true
 }
 
 func (l *late) insert(p postponed) {
@@ -47,10 +60,15 @@ func (l *late) insert(p postponed) {
 	})
 	l.due = slices.Insert(l.due, i, p)
 	if i == 0 {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
+		l.hurry()
+	}
+}
+
+// hurry makes the goroutine look again.
+func (l *late) hurry() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -83,7 +101,7 @@ func (c *h2conn) answerLate() {
 	for {
 		wait, ok := c.answerDue()
 		if !ok {
-			_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // the reader ends the connection
+			c.endReader()
 			return
 		}
 		timer.Reset(wait)
@@ -102,17 +120,23 @@ func (c *h2conn) answerDue() (time.Duration, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := realNow()
+	if c.mood.mute && !c.mood.until.IsZero() && !c.mood.until.After(now) {
+		c.mood.speak()
+	}
 	for len(c.late.due) > 0 && !c.late.due[0].at.After(now) {
 		p := c.late.due[0]
 		c.late.due = slices.Delete(c.late.due, 0, 1)
-		p.rep.authenticated = false // said already
 		c.settle(p.id, p.rep)
 	}
 	if c.flush() != nil || c.answers.ended() {
 		return 0, false
 	}
+	wait := time.Hour
 	if len(c.late.due) > 0 {
-		return c.late.due[0].at.Sub(now), true
+		wait = c.late.due[0].at.Sub(now)
 	}
-	return time.Hour, true
+	if c.mood.mute && !c.mood.until.IsZero() {
+		wait = min(wait, c.mood.until.Sub(now))
+	}
+	return wait, true
 }

@@ -102,6 +102,8 @@ type answer struct {
 	header http.Header
 	body   string
 	proto  int
+
+	closing bool
 }
 
 func (r *rig) post(c *http.Client, address string, body []byte, headers ...string) answer {
@@ -143,7 +145,7 @@ func (r *rig) try(c *http.Client, address string, body []byte, headers ...string
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
-	return answer{res.StatusCode, res.Header, string(b), res.ProtoMajor}, err
+	return answer{res.StatusCode, res.Header, string(b), res.ProtoMajor, res.Close}, err
 }
 
 // bearer is an APNs provider token.

@@ -118,7 +118,7 @@ func (h *http1) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	r.bodyLen = len(r.body) + int(rest)
-	if h.s.cfg.Mode == Fast && !h.s.script.active.Load() {
+	if h.s.cfg.Mode == Fast && !h.s.special.Load() {
 		h.s.fastHTTP1(w, hr, r)
 		return
 	}
@@ -128,9 +128,6 @@ func (h *http1) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		}
 	}
 	rep := h.s.answer(h.d, r)
-	if !rep.hold {
-		rep.release = nil
-	}
 	if !await(hr.Context(), rep.delay, rep.release) || rep.drop || rep.refused {
 		panic(http.ErrAbortHandler)
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,12 +31,15 @@ type Server struct {
 	keys    *keyring
 	tokens  accessTokens
 	script  script
+	acts    acts
+	rnd     *dice
+	special atomic.Bool // Fast mode must look at script and latency
 	counts  *counts
 	devices *devices
 	doors   []*door
 
 	mu       sync.Mutex
-	conns    map[net.Conn]*h2conn // nil value: HTTP/1.1 or not yet known
+	conns    map[net.Conn]*guest
 	stopping bool
 	wg       sync.WaitGroup // every connection
 }
@@ -46,8 +50,9 @@ type door struct {
 	rules  vendor // nil: the token endpoints
 	ln     net.Listener
 	tls    *tls.Config
-	h2     settings
 	http1  chan net.Conn
+
+	conduct atomic.Pointer[Conduct]
 }
 
 // New opens the listeners and finds or makes CA and credentials; it starts
@@ -64,8 +69,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, counts: newCounts(cfg.Devices), devices: newDevices(cfg.Keep),
-		conns: map[net.Conn]*h2conn{},
+		conns: map[net.Conn]*guest{}, rnd: newDice(cfg.Seed),
 	}
+	s.acts.wake = make(chan struct{}, 1)
 	s.script.released = make(chan struct{})
 	if s.ca, err = loadAuthority(cfg.Dir); err != nil {
 		return nil, err
@@ -105,13 +111,21 @@ func (s *Server) listen(leaf tls.Certificate) error {
 		if err != nil {
 			return fmt.Errorf("sandbox: %s: %w; free the port or choose another", d.vendor, err)
 		}
-		s.doors = append(s.doors, &door{
-			vendor: d.vendor, ln: ln, h2: settingsOf(d.vendor, s.cfg.Mode), http1: make(chan net.Conn),
+		one := &door{
+			vendor: d.vendor, ln: ln, http1: make(chan net.Conn),
 			tls: &tls.Config{
 				Certificates: []tls.Certificate{leaf}, NextProtos: d.protos, MinVersion: tls.VersionTLS12,
 				DynamicRecordSizingDisabled: true,
 			},
-		})
+		}
+		s.doors = append(s.doors, one)
+		how, set := s.cfg.Conduct[d.vendor]
+		if !set {
+			how = VendorConduct(d.vendor, s.cfg.Mode)
+		}
+		if err := s.SetConduct(d.vendor, how); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -177,6 +191,7 @@ func (s *Server) Run(ctx context.Context) error {
 			_ = srv.Close()
 		})
 	}
+	loops.Go(func() { s.acts.run(ctx, s.perform) })
 	<-ctx.Done()
 	s.stop()
 	loops.Wait()
@@ -192,11 +207,11 @@ func (s *Server) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopping = true
-	for nc, h := range s.conns {
-		if h == nil {
+	for nc, g := range s.conns {
+		if g.h2 == nil {
 			_ = nc.Close()
 		} else {
-			h.stop()
+			g.h2.stop()
 		}
 	}
 }
@@ -216,21 +231,21 @@ func (s *Server) accept(ctx context.Context, d *door) error {
 		if err != nil {
 			return err
 		}
-		if s.register(nc) {
+		if s.register(nc, d.vendor) {
 			s.wg.Go(func() { s.greet(ctx, d, nc) })
 		}
 	}
 }
 
 // register keeps the connection to be closed at the end; false: it is the end.
-func (s *Server) register(nc net.Conn) bool {
+func (s *Server) register(nc net.Conn, v Vendor) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
 		_ = nc.Close()
 		return false
 	}
-	s.conns[nc] = nil
+	s.conns[nc] = &guest{vendor: v}
 	return true
 }
 
@@ -264,7 +279,7 @@ func (s *Server) greet(ctx context.Context, d *door, nc net.Conn) {
 		h := newH2conn(s, d, tc, raw)
 		s.mu.Lock()
 		stopping := s.stopping
-		s.conns[nc] = h
+		s.conns[nc].h2 = h
 		s.mu.Unlock()
 		if stopping {
 			h.stop()
@@ -287,13 +302,33 @@ func (s *Server) greet(ctx context.Context, d *door, nc net.Conn) {
 	done()
 }
 
-func (s *Server) h2conns() []*h2conn {
+// guest is an open connection.
+type guest struct {
+	vendor Vendor
+	h2     *h2conn // nil: HTTP/1.1, or not yet known
+}
+
+// h2conns is a vendor's HTTP/2 connections; "": all.
+func (s *Server) h2conns(v Vendor) []*h2conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []*h2conn
-	for _, h := range s.conns {
-		if h != nil {
-			out = append(out, h)
+	for _, g := range s.conns {
+		if g.h2 != nil && (v == "" || v == g.vendor) {
+			out = append(out, g.h2)
+		}
+	}
+	return out
+}
+
+// http1conns is a vendor's other connections.
+func (s *Server) http1conns(v Vendor) []net.Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []net.Conn
+	for nc, g := range s.conns {
+		if g.h2 == nil && v == g.vendor {
+			out = append(out, nc)
 		}
 	}
 	return out

@@ -97,15 +97,19 @@ func (s *Server) tokenHandler() http.Handler {
 
 // tokenFault does what a script says; it tells whether that was the answer.
 func (s *Server) tokenFault(w http.ResponseWriter, r *http.Request) bool {
-	f, release, ok := s.script.take(Token, "")
-	if !ok {
-		return false
+	now := s.cfg.Now()
+	f, scripted := s.take(Token, "", now)
+	rep := reply{delay: f.Delay, hold: f.Hold}
+	how := s.Conduct(Token)
+	s.slow(&how.Latency, &rep, now)
+	if rep.hold {
+		rep.release = s.script.held()
 	}
-	if !f.Hold {
-		release = nil
-	}
-	if !await(r.Context(), f.Delay, release) || f.Disconnect {
+	if !await(r.Context(), rep.delay, rep.release) || f.Disconnect || f.Reset {
 		panic(http.ErrAbortHandler)
+	}
+	if !scripted {
+		return false
 	}
 	if f.Status == 0 {
 		return false
