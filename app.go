@@ -68,6 +68,17 @@ func (a *App) AppID(p Platform) string {
 	return ""
 }
 
+// AppIDs are the app's identities on a platform.
+func (a *App) AppIDs(p Platform) []string {
+	var ids []string
+	for _, id := range a.Identities {
+		if id.Platform == p {
+			ids = append(ids, id.AppID)
+		}
+	}
+	return ids
+}
+
 // Apps is the set of onboarded apps. It never changes once made: whoever
 // follows changes swaps the whole set.
 type Apps struct {

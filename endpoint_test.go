@@ -84,3 +84,25 @@ func TestEvictee(t *testing.T) {
 		t.Errorf("another platform has room, got %d", got)
 	}
 }
+
+// TestPushType: the suffix of a push type counts after a bundle id of the app's
+// only.
+func TestPushType(t *testing.T) {
+	for appID, want := range map[string]string{
+		"com.example.app": "", "com.example.app.voip": "voip", "com.example.app.voip-ptt": "pushtotalk",
+		"com.example.app.push-type.liveactivity": "liveactivity", "com.example.app.push-type.widgets": "widgets",
+		"com.example.app.push-type.controls": "controls", "com.example.app.complication": "complication",
+		"com.example.app.location-query": "location", "com.example.app.pushkit.fileprovider": "fileprovider",
+		"com.acme.voip": "", "com.other.voip": "", ".voip": "", "": "", "com.acme.voip.voip": "voip",
+	} {
+		if got := carillon.PushType(appID, []string{"com.example.app", "com.acme.voip", "com.acme"}); got != want {
+			t.Errorf("%s: %q, want %q", appID, got, want)
+		}
+	}
+	if got := carillon.PushType("com.example.app.voip", nil); got != "" {
+		t.Errorf("an app without identities: %q", got)
+	}
+	if n := len(carillon.PushTypes()); n != 8 {
+		t.Errorf("%d push types", n)
+	}
+}

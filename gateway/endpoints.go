@@ -230,7 +230,7 @@ func identify(e *carillon.Endpoint, app *carillon.App) error {
 	case e.AppID == "" && len(known) == 1:
 		e.AppID = known[0]
 		return nil
-	case slices.Contains(known, e.AppID):
+	case slices.Contains(known, e.AppID), e.Platform == carillon.IOS && carillon.PushType(e.AppID, known) != "":
 		return nil
 	}
 	return carillon.Errorf(carillon.CodeInvalidRequest, "appId", "%.80q is not an identity of %s on %s; it has %s", e.AppID, app.Host, e.Platform, strings.Join(known, ", "))

@@ -46,7 +46,7 @@ func (v *Vendors) Open(lane carillon.Lane, to carillon.Receiver) (carillon.Sende
 	if !ok {
 		return nil, carillon.Errorf(carillon.CodeNotFound, "credentials", "app %s has no credential for %s: give it one, pushes wait until then", lane.Host, lane.Platform)
 	}
-	s, err := v.open(lane.Platform, cred, to, v.log.With("app", lane.Host, "platform", lane.Platform.String()))
+	s, err := v.open(app, lane.Platform, cred, to, v.log.With("app", lane.Host, "platform", lane.Platform.String()))
 	if err != nil {
 		e := carillon.Errorf(carillon.CodeInvalidRequest, "credentials", "app %s, %s: the way to the vendor cannot be opened", lane.Host, lane.Platform)
 		e.Cause = err
@@ -55,10 +55,10 @@ func (v *Vendors) Open(lane carillon.Lane, to carillon.Receiver) (carillon.Sende
 	return s, nil
 }
 
-func (v *Vendors) open(p carillon.Platform, cred carillon.Credential, to carillon.Receiver, log *slog.Logger) (carillon.Sender, error) {
+func (v *Vendors) open(app *carillon.App, p carillon.Platform, cred carillon.Credential, to carillon.Receiver, log *slog.Logger) (carillon.Sender, error) {
 	switch p { // a nil *Sender must not become a Sender
 	case carillon.IOS:
-		s, err := apns.New(v.cfg.APNs, cred, to, v.clock, log)
+		s, err := apns.New(v.cfg.APNs, cred, to, v.clock, log, app.AppIDs(carillon.IOS)...)
 		if err != nil {
 			return nil, err
 		}

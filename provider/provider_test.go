@@ -157,6 +157,7 @@ func TestAnswers(t *testing.T) {
 		},
 	}
 	eachWay(t, func(t *testing.T, r *rig) {
+		r.answer(t, r.push("warm", carillon.KindAlert, nil))
 		for _, a := range answers[r.vendor] {
 			t.Run(a.name, func(t *testing.T) {
 				a.fault.Vendor, a.fault.Times = r.vendor, 1

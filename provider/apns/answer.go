@@ -21,6 +21,8 @@ const (
 	reasonExpired      = "expired"
 	reasonEnvironment  = "environmentMismatch"
 	reasonSigning      = "signingFailed"
+	reasonPushType     = "pushType" // the device token is of another push type than was asked for
+	reasonTooLarge     = "payloadTooLarge"
 )
 
 // judge says what Apple's answer to one push means ("Handling notification
@@ -52,6 +54,26 @@ func judge(r *h2.Result, p *fastjson.Parser, now time.Time, wait time.Duration) 
 	default:
 	}
 	return o
+}
+
+// standing is what is known of a push beside its answer.
+type standing struct {
+	key         bool // APNs took a push under this key, in this environment
+	topic       bool // … and with this topic
+	environment bool // the endpoint named its environment, and it is this one
+}
+
+// weigh corrects an answer that may blame the wrong part. BadDeviceToken is also
+// what a token of the other environment gets: as long as neither the endpoint
+// nor an accepted push tells that the environment is right, the address stays. A
+// topic that is not allowed means the credential, unless other topics pass: the
+// appId of one device must not close the lane of all others.
+func weigh(o *carillon.Outcome, s standing) {
+	switch {
+	case o.Reason == "BadDeviceToken" && !s.environment && !s.key,
+		o.Reason == "TopicDisallowed" && s.key && !s.topic:
+		o.Class = carillon.Rejected
+	}
 }
 
 func fault(f h2.Fault) carillon.Outcome {

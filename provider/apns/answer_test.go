@@ -100,6 +100,31 @@ func TestJudgeRest(t *testing.T) {
 	}
 }
 
+// TestWeigh: an answer that may blame the wrong part costs no address and shuts
+// no lane.
+func TestWeigh(t *testing.T) {
+	const gone, wrong, rejected = carillon.Gone, carillon.WrongCredential, carillon.Rejected
+	for _, c := range []struct {
+		reason                  string
+		judged                  carillon.Class
+		key, topic, environment bool
+		want                    carillon.Class
+	}{
+		{"BadDeviceToken", gone, false, false, false, rejected}, // perhaps it is a token of the other environment
+		{"BadDeviceToken", gone, true, false, false, gone},      // others pass in this one
+		{"BadDeviceToken", gone, false, false, true, gone},      // the endpoint said so
+		{"Unregistered", gone, false, false, false, gone},
+		{"TopicDisallowed", wrong, false, false, true, wrong},
+		{"TopicDisallowed", wrong, true, true, true, wrong}, // it used to pass: the key has changed
+		{"TopicDisallowed", wrong, true, false, true, rejected},
+		{"InvalidProviderToken", wrong, true, true, true, wrong},
+	} {
+		if got := apns.Weigh(carillon.Outcome{Class: c.judged, Reason: c.reason}, c.key, c.topic, c.environment); got.Class != c.want {
+			t.Errorf("%s with key %v, topic %v, environment %v: %v, want %v", c.reason, c.key, c.topic, c.environment, got.Class, c.want)
+		}
+	}
+}
+
 // FuzzJudge: any answer has a class of an attempt, and a reason unless accepted.
 func FuzzJudge(f *testing.F) {
 	f.Add(410, []byte(`{"reason":"Unregistered","timestamp":1454948015990}`), "7")

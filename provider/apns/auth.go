@@ -30,6 +30,8 @@ import (
 const (
 	slot = 30 * time.Minute
 	keep = 20 * time.Minute
+	// held is how old a token may become that APNs wants to be kept.
+	held = 55 * time.Minute
 )
 
 // token is one provider token.
@@ -50,6 +52,7 @@ type signer struct {
 	cur   *token
 	since time.Time // when cur was first used on the present connection
 	conn  uint64    // the present connection
+	until time.Time // cur is kept until then, whatever the slot says
 }
 
 // newSigner reads the credential's .p8 file.
@@ -93,6 +96,11 @@ func (s *signer) token(now time.Time, conn uint64) (*token, error) {
 	t := s.cur
 	switch {
 	case t == nil || issued < t.issued: // the first, or the clock went back
+	case now.Before(s.until):
+		if conn != s.conn {
+			s.conn, s.since = conn, now
+		}
+		return t, nil
 	case conn != s.conn:
 		s.conn, s.since = conn, now
 		if issued == t.issued {
@@ -107,6 +115,16 @@ func (s *signer) token(now time.Time, conn uint64) (*token, error) {
 	}
 	s.cur, s.since, s.conn = &token{header: header, issued: issued}, now, conn
 	return s.cur, nil
+}
+
+// hold keeps a token as long as it can be used: APNs said that there were too
+// many new ones, so that another would be one more.
+func (s *signer) hold(t *token) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cur == t {
+		s.until = time.Unix(t.issued, 0).Add(held)
+	}
 }
 
 // sign makes the authorization value: a JWT (RFC 7519) with an ES256 signature,

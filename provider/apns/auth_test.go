@@ -125,6 +125,32 @@ func TestTokenLife(t *testing.T) {
 	}
 }
 
+// TestTokenHeld: after TooManyProviderTokenUpdates no new token is signed, on no
+// connection, as long as the one in use can be used.
+func TestTokenHeld(t *testing.T) {
+	s, err := apns.NewSigner(carillon.Credential{File: keyFile(t, newKey(t, elliptic.P256())), KeyID: "K", TeamID: "T"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(minute int, conn uint64) string {
+		h, err := s.Header(start().Add(time.Duration(minute)*time.Minute), conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	first := at(5, 1)
+	s.Hold()
+	for minute, conn := range map[int]uint64{6: 1, 29: 2, 31: 3, 54: 3} {
+		if at(minute, conn) != first {
+			t.Errorf("minute %d: a new token", minute)
+		}
+	}
+	if at(55, 3) == first {
+		t.Error("minute 55: still the old token")
+	}
+}
+
 func TestKeyRefusals(t *testing.T) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

@@ -11,8 +11,13 @@ import (
 	"carillon/provider/wire"
 )
 
-// maxPayload is Apple's limit on a body, in bytes.
-const maxPayload = 4096
+// limit is Apple's limit on a body of that push type, in bytes.
+func limit(pushType string) int {
+	if pushType == "voip" {
+		return 5120
+	}
+	return 4096
+}
 
 // options are the members of platformOptions that count here; nil when absent.
 type options struct {
@@ -20,74 +25,86 @@ type options struct {
 	link       string
 }
 
-func parseOptions(p *fastjson.Parser, b []byte) options {
-	if len(b) == 0 {
+// optionsOf reads a push's options; they last until the parser's next use.
+func optionsOf(p *carillon.Push, parser *fastjson.Parser) options {
+	b := p.Notification.Options
+	if len(b) == 0 || p.Kind == carillon.KindClear {
 		return options{}
 	}
-	v, err := p.ParseBytes(b)
+	v, err := parser.ParseBytes(b)
 	if err != nil { // the door checked it; what cannot be read cannot style
 		return options{}
 	}
 	return options{apns: v.Get("apns"), data: v.Get("data"), link: wire.Text(v.GetStringBytes("link"))}
 }
 
+// pushType is the push type asked for, "" for alert and background.
+func (o *options) pushType() string {
+	if t := wire.Text(o.apns.GetStringBytes("push-type")); t != "alert" {
+		return t
+	}
+	return ""
+}
+
 // appendBody appends the JSON body of a push and returns the kind that it
-// became: a tap where the content would not fit.
-func appendBody(dst []byte, p *carillon.Push, parser *fastjson.Parser) ([]byte, carillon.Kind) {
+// became: a tap where the content would not fit. A Live Activity has no tap, so
+// that its body may be too large.
+func appendBody(dst []byte, p *carillon.Push, pushType string, o *options) ([]byte, carillon.Kind) {
 	from := len(dst)
 	n := p.Notification
 	switch p.Kind {
-	case carillon.KindAlert:
-		dst = appendAlert(dst, p, n.Title, n.Body, parseOptions(parser, n.Options))
+	case carillon.KindAlert, carillon.KindData:
+		switch {
+		case pushType == "liveactivity":
+			return appendActivity(dst, p, o), p.Kind
+		case p.Kind == carillon.KindAlert && pushType != "widgets" && pushType != "controls":
+			dst = appendAlert(dst, p, n.Title, n.Body, o)
+		default:
+			dst = appendData(appendSilent(dst, pushType), p, o)
+		}
 	case carillon.KindFallback:
-		o := parseOptions(parser, n.Options)
-		o.data, o.link = nil, ""
 		dst = appendAlert(dst, p, n.Fallback.Title, n.Fallback.Body, o)
-	case carillon.KindData:
-		dst = append(dst, `{"aps":{"content-available":1}`...)
-		dst = appendData(dst, p, parseOptions(parser, n.Options))
 	case carillon.KindClear:
 		dst = appendClear(dst, p)
 	case carillon.KindTap, carillon.KindNone:
-		return appendTap(dst, p, p.Kind), p.Kind
+		return appendTap(dst, p, pushType, p.Kind), p.Kind
 	}
-	if len(dst)-from > maxPayload {
-		return appendTap(dst[:from], p, carillon.KindTap), carillon.KindTap
+	if len(dst)-from > limit(pushType) {
+		return appendTap(dst[:from], p, pushType, carillon.KindTap), carillon.KindTap
 	}
 	return dst, p.Kind
 }
 
-func appendTap(dst []byte, p *carillon.Push, k carillon.Kind) []byte {
-	dst = append(dst, `{"aps":{"content-available":1}`...)
-	return append(appendMark(dst, p, k), '}', '}')
+// appendSilent opens a body that shows nothing by itself.
+func appendSilent(dst []byte, pushType string) []byte {
+	switch pushType {
+	case "":
+		return append(dst, `{"aps":{"content-available":1}`...)
+	case "widgets", "controls": // "Updating widgets with WidgetKit push notifications"
+		return append(dst, `{"aps":{"content-changed":true}`...)
+	}
+	return append(dst, `{"aps":{}`...)
+}
+
+func appendTap(dst []byte, p *carillon.Push, pushType string, k carillon.Kind) []byte {
+	return append(appendMark(appendSilent(dst, pushType), p, k), '}', '}')
 }
 
 // appendClear appends the body of a clear: the notifications that it takes off
 // the screen stand in "ids", by the collapse ids that they were shown under.
 func appendClear(dst []byte, p *carillon.Push) []byte {
-	dst = append(dst, `{"aps":{"content-available":1}`...)
-	dst = appendMark(dst, p, p.Kind)
+	dst = appendMark(appendSilent(dst, ""), p, p.Kind)
 	if len(p.Cleared) > 0 {
 		dst = wire.AppendList(dst, "ids", p.Cleared)
 	}
 	return append(dst, '}', '}')
 }
 
-func appendAlert(dst []byte, p *carillon.Push, title, body string, o options) []byte {
-	dst = append(dst, `{"aps":{"alert":{`...)
-	dst = wire.AppendMember(dst, "title", title)
-	dst = appendOption(dst, o.apns, "subtitle", fastjson.TypeString)
-	if body != "" {
-		dst = wire.AppendMember(dst, "body", body)
-	}
-	dst = append(dst, '}')
+func appendAlert(dst []byte, p *carillon.Push, title, body string, o *options) []byte {
+	dst = append(dst, `{"aps":{`...)
+	dst = append(appendText(dst, title, body, o), '}')
 	n := p.Notification
-	switch sound := o.apns.Get("sound"); {
-	case sound == nil:
-		dst = append(dst, `,"sound":"default"`...)
-	case sound.Type() == fastjson.TypeString || sound.Type() == fastjson.TypeObject:
-		dst = wire.AppendValue(wire.AppendName(dst, "sound"), sound)
-	}
+	dst = appendSound(dst, o)
 	if n.Badge >= 0 {
 		dst = wire.AppendNumber(dst, "badge", int64(n.Badge))
 	} else {
@@ -102,12 +119,69 @@ func appendAlert(dst []byte, p *carillon.Push, title, body string, o options) []
 	dst = appendOption(dst, o.apns, "interruption-level", fastjson.TypeString)
 	dst = appendOption(dst, o.apns, "relevance-score", fastjson.TypeNumber)
 	dst = appendOption(dst, o.apns, "mutable-content", fastjson.TypeNumber)
+	dst = appendOption(dst, o.apns, "content-available", fastjson.TypeNumber)
 	dst = appendOption(dst, o.apns, "target-content-id", fastjson.TypeString)
+	dst = appendOption(dst, o.apns, "filter-criteria", fastjson.TypeString)
 	dst = append(dst, '}')
 	if p.Kind == carillon.KindFallback {
 		return append(appendMark(dst, p, p.Kind), '}', '}')
 	}
 	return appendData(dst, p, o)
+}
+
+// appendText appends the alert member, which stays open. A loc-key stands in
+// place of its text: the device takes the text from the app.
+func appendText(dst []byte, title, body string, o *options) []byte {
+	dst = append(wire.AppendName(dst, "alert"), '{')
+	if o.apns.Exists("title-loc-key") {
+		dst = appendOption(dst, o.apns, "title-loc-key", fastjson.TypeString)
+		dst = appendOption(dst, o.apns, "title-loc-args", fastjson.TypeArray)
+	} else {
+		dst = wire.AppendMember(dst, "title", title)
+	}
+	dst = appendOption(dst, o.apns, "subtitle", fastjson.TypeString)
+	dst = appendOption(dst, o.apns, "subtitle-loc-key", fastjson.TypeString)
+	dst = appendOption(dst, o.apns, "subtitle-loc-args", fastjson.TypeArray)
+	switch {
+	case o.apns.Exists("loc-key"):
+		dst = appendOption(dst, o.apns, "loc-key", fastjson.TypeString)
+		dst = appendOption(dst, o.apns, "loc-args", fastjson.TypeArray)
+	case body != "":
+		dst = wire.AppendMember(dst, "body", body)
+	}
+	return appendOption(dst, o.apns, "launch-image", fastjson.TypeString)
+}
+
+// appendSound appends the sound asked for, or the default one; null is none.
+func appendSound(dst []byte, o *options) []byte {
+	switch sound := o.apns.Get("sound"); {
+	case sound == nil:
+		return append(dst, `,"sound":"default"`...)
+	case sound.Type() == fastjson.TypeString || sound.Type() == fastjson.TypeObject:
+		return wire.AppendValue(wire.AppendName(dst, "sound"), sound)
+	}
+	return dst
+}
+
+// appendActivity appends what starts, updates or ends a Live Activity ("Starting
+// and updating Live Activities with ActivityKit push notifications"). Visual
+// content is its alert. The device ignores what is older than what it has.
+func appendActivity(dst []byte, p *carillon.Push, o *options) []byte {
+	n := p.Notification
+	dst = wire.AppendNumber(append(dst, `{"aps":{`...), "timestamp", n.Accepted/1000)
+	dst = appendOption(dst, o.apns, "event", fastjson.TypeString)
+	dst = appendOption(dst, o.apns, "content-state", fastjson.TypeObject)
+	dst = appendOption(dst, o.apns, "attributes-type", fastjson.TypeString)
+	dst = appendOption(dst, o.apns, "attributes", fastjson.TypeObject)
+	dst = appendOption(dst, o.apns, "stale-date", fastjson.TypeNumber)
+	dst = appendOption(dst, o.apns, "dismissal-date", fastjson.TypeNumber)
+	dst = appendOption(dst, o.apns, "relevance-score", fastjson.TypeNumber)
+	dst = appendOption(dst, o.apns, "input-push-token", fastjson.TypeNumber)
+	dst = appendOption(dst, o.apns, "input-push-channel", fastjson.TypeString)
+	if n.HasVisual {
+		dst = append(appendSound(appendText(dst, n.Title, n.Body, o), o), '}')
+	}
+	return appendData(append(dst, '}'), p, o)
 }
 
 // appendOption appends a member of o if it has that type.
@@ -134,7 +208,7 @@ func appendMark(dst []byte, p *carillon.Push, k carillon.Kind) []byte {
 
 // appendData appends the whole "carillon" member and the sender's own data, and
 // closes the body.
-func appendData(dst []byte, p *carillon.Push, o options) []byte {
+func appendData(dst []byte, p *carillon.Push, o *options) []byte {
 	n := p.Notification
 	dst = appendMark(dst, p, p.Kind)
 	if n.HasRaw {

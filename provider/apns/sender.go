@@ -4,27 +4,22 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fastjson"
 
 	"carillon"
 	"carillon/provider/h2"
-	"carillon/provider/wire"
 )
 
 const (
 	// renewEvery spaces connections closed for their token's sake: Apple takes
 	// rapid opening and closing for an attack.
 	renewEvery = time.Minute
-	// maxTopics bounds the topics whose strings are kept; an app has ten.
-	maxTopics = 64
 	// maxKept is the most capacity that a buffer may keep between pushes.
 	maxKept = 8 << 10
-
-	fieldsPerPush = 7
 )
 
 // Sender is a [carillon.Sender] to APNs under one key. Answers batches are valid
@@ -32,6 +27,7 @@ const (
 type Sender struct {
 	cfg         Config
 	environment string
+	bundles     []string // the app's bundle ids
 	signer      *signer
 	client      *h2.Client
 	clock       *carillon.Clock
@@ -39,11 +35,12 @@ type Sender struct {
 	log         *slog.Logger
 
 	renew chan struct{} // the connection's token is spoilt
+	taken atomic.Bool   // APNs took a push under this key
 
 	mu      sync.Mutex
 	idle    []*shot           // not in use
 	batches []*batch          // not in use
-	topics  map[string]string // strings of ours, kept as long as connections need them
+	topics  map[string]*topic // by appId
 	answers []carillon.Answer // of the results at hand
 	parser  fastjson.Parser   // likewise
 	renewed time.Time         // likewise: when the connection was last closed
@@ -54,6 +51,9 @@ type shot struct {
 	ref   any
 	kind  carillon.Kind
 	token *token
+	topic *topic
+	// certain tells that the endpoint named its environment itself.
+	certain bool
 	// local is an outcome that needed no vendor. Such a push travels all the
 	// same, as a request that the client refuses, so that all answers come by one
 	// road.
@@ -70,8 +70,9 @@ type batch struct {
 }
 
 // New makes a sender for the app that cred belongs to. It reads the key and
-// starts nothing.
-func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *carillon.Clock, log *slog.Logger) (*Sender, error) {
+// starts nothing. An appId of one of the app's bundle ids with the suffix of a
+// push type is a topic of that type.
+func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *carillon.Clock, log *slog.Logger, bundles ...string) (*Sender, error) {
 	if cfg.ServerErrorWait <= 0 {
 		cfg.ServerErrorWait = defaultServerErrorWait
 	}
@@ -85,7 +86,8 @@ func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *cari
 	}
 	s := &Sender{
 		cfg: cfg, environment: cmp.Or(cred.Environment, "production"), signer: sign, clock: clock, to: to, log: log,
-		renew: make(chan struct{}, 1), topics: make(map[string]string),
+		renew: make(chan struct{}, 1), topics: make(map[string]*topic),
+		bundles: bundles,
 	}
 	s.client = h2.New(h2.Config{
 		Name: "apns", Addr: site.Addr, TLS: site.TLS,
@@ -116,81 +118,37 @@ func (s *Sender) Send(pushes []carillon.Push) {
 	b := s.take(len(pushes))
 	for i := range pushes {
 		p, sh := &pushes[i], b.shots[i]
-		sh.ref, sh.kind, sh.token = p.Ref, p.Kind, tok
-		if sh.local = s.refusal(p, tok, now); sh.local.Class != carillon.Open {
-			b.reqs = append(b.reqs, h2.Request{Ref: sh})
-			continue
+		sh.ref, sh.kind, sh.token, sh.topic = p.Ref, p.Kind, tok, s.topic(p.Endpoint.AppID)
+		sh.certain = p.Endpoint.Environment != ""
+		o := optionsOf(p, &b.parser)
+		req, ok := h2.Request{}, false
+		if sh.local = s.refusal(p, sh.topic, &o, tok, now); sh.local.Class == carillon.Open {
+			if req, ok = b.encode(sh, p, sh.topic, &o, tok, now); !ok {
+				sh.local = carillon.Outcome{Class: carillon.Rejected, Reason: reasonTooLarge}
+			}
 		}
-		b.reqs = append(b.reqs, b.encode(sh, p, s.topic(p.Endpoint.AppID), tok))
+		if !ok {
+			req = h2.Request{Ref: sh}
+		}
+		b.reqs = append(b.reqs, req)
 	}
 	s.client.Send(b.reqs)
 	s.give(b)
 }
 
 // refusal is the outcome of a push that no vendor needs to see, or open.
-func (s *Sender) refusal(p *carillon.Push, tok *token, now time.Time) carillon.Outcome {
+func (s *Sender) refusal(p *carillon.Push, t *topic, o *options, tok *token, now time.Time) carillon.Outcome {
 	switch {
 	case p.Notification.Expires <= now.UnixMilli():
 		return carillon.Outcome{Class: carillon.Expired, Reason: reasonExpired}
 	case p.Endpoint.Environment != "" && p.Endpoint.Environment != s.environment:
 		return carillon.Outcome{Class: carillon.Rejected, Reason: reasonEnvironment}
+	case !t.takes(p, o):
+		return carillon.Outcome{Class: carillon.Suppressed, Reason: reasonPushType}
 	case tok == nil:
 		return carillon.Outcome{Class: carillon.WrongCredential, Reason: reasonSigning}
 	}
 	return carillon.Outcome{}
-}
-
-// encode writes a push into its buffer and returns the request, which points
-// into it.
-func (b *batch) encode(sh *shot, p *carillon.Push, topic h2.Field, tok *token) h2.Request {
-	buf := sh.buf[:0]
-	buf = append(buf, "/3/device/"...)
-	buf = append(buf, p.Endpoint.Address...)
-	path := len(buf)
-	at := path
-	buf, sh.kind = appendBody(buf, p, &b.parser)
-	body := len(buf)
-	buf = pushID(p, sh.kind).Append(buf)
-	id := len(buf)
-	buf = appendSeconds(buf, p.Notification.Expires)
-	expiration := len(buf)
-	buf = p.ID.Append(buf)
-	sh.buf = buf
-
-	alert := sh.kind == carillon.KindAlert || sh.kind == carillon.KindFallback
-	pushType, priority := "background", "5" // Apple refuses 10 for background
-	if alert {
-		pushType, priority = "alert", "10"
-	}
-	from := len(b.fields)
-	b.fields = append(b.fields, // those that repeat come first and in fixed places: the encoder remembers them by place
-		h2.Field{Name: "authorization", Value: tok.header},
-		topic,
-		h2.Field{Name: "apns-push-type", Value: pushType},
-		h2.Field{Name: "apns-priority", Value: priority},
-		h2.Field{Name: "apns-id", Value: wire.Text(buf[body:id]), Mode: h2.NoIndex},
-		h2.Field{Name: "apns-expiration", Value: wire.Text(buf[id:expiration]), Mode: h2.NoIndex},
-	)
-	if alert {
-		b.fields = append(b.fields, h2.Field{Name: "apns-collapse-id", Value: wire.Text(buf[expiration:]), Mode: h2.NoIndex})
-	}
-	return h2.Request{Ref: sh, Path: wire.Text(buf[:path]), Fields: b.fields[from:len(b.fields):len(b.fields)], Body: buf[at:body]}
-}
-
-// topic is the field for a bundle id. Its string outlives the push, as the
-// connection's header table keeps it; a device could name any number of them.
-func (s *Sender) topic(appID string) h2.Field {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	own, ok := s.topics[appID]
-	if !ok {
-		if len(s.topics) >= maxTopics {
-			return h2.Field{Name: "apns-topic", Value: appID, Mode: h2.NoIndex}
-		}
-		own = string(append([]byte(nil), appID...))
-		s.topics[own] = own
-	}
-	return h2.Field{Name: "apns-topic", Value: own}
 }
 
 // results turns what the client brings into answers. The client calls it from
@@ -204,7 +162,8 @@ func (s *Sender) results(results []h2.Result) {
 		o := sh.local
 		if o.Class == carillon.Open {
 			o = judge(&results[i], &s.parser, now, s.cfg.ServerErrorWait)
-			s.consider(&o, sh.token, now)
+			weigh(&o, standing{key: s.taken.Load(), topic: sh.topic.taken.Load(), environment: sh.certain})
+			s.consider(&o, sh, now)
 		}
 		answers = append(answers, carillon.Answer{Ref: sh.ref, Outcome: o, At: at, Kind: sh.kind})
 	}
@@ -216,16 +175,21 @@ func (s *Sender) results(results []h2.Result) {
 
 // consider does what an answer asks of the token and the connection. Apple's
 // connections stay wedged after these two: only closing helps.
-func (s *Sender) consider(o *carillon.Outcome, t *token, now time.Time) {
+func (s *Sender) consider(o *carillon.Outcome, sh *shot, now time.Time) {
+	t := sh.token
 	switch {
 	case o.Class == carillon.Accepted:
-		if !t.proven.Load() {
-			t.proven.Store(true)
+		for _, b := range [...]*atomic.Bool{&t.proven, &s.taken, &sh.topic.taken} {
+			if !b.Load() { // a read is cheaper than a write when all answers say so
+				b.Store(true)
+			}
 		}
 		return
 	case o.Reason == "ExpiredProviderToken" && t.proven.Load():
 		o.Class, o.After = carillon.Transient, time.Second // the key is good
-	case o.Reason == "ExpiredProviderToken", o.Reason == "TooManyProviderTokenUpdates":
+	case o.Reason == "TooManyProviderTokenUpdates":
+		s.signer.hold(t) // another one would make it worse
+	case o.Reason == "ExpiredProviderToken":
 	default:
 		return
 	}
@@ -302,16 +266,10 @@ func (s *Sender) free(results []h2.Result) {
 	defer s.mu.Unlock()
 	for i := range results {
 		sh := results[i].Ref.(*shot) //nolint:forcetypeassert // every Ref is ours
-		sh.ref, sh.token = nil, nil
+		sh.ref, sh.token, sh.topic = nil, nil, nil
 		if cap(sh.buf) > maxKept {
 			sh.buf = nil
 		}
 		s.idle = append(s.idle, sh)
 	}
-}
-
-// appendSeconds appends a time of milliseconds in whole seconds, rounded up:
-// 0 would mean "try once".
-func appendSeconds(dst []byte, ms int64) []byte {
-	return strconv.AppendInt(dst, (ms+999)/1000, 10)
 }
