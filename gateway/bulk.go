@@ -109,9 +109,9 @@ func (g *Gateway) bulkCaller(r *httpapi.Request) (*auth.Principal, error) {
 // bulkBody is the decoded body, and how much of the process's budget it holds.
 func (g *Gateway) bulkBody(r *httpapi.Request) (body []byte, held int64, err error) {
 	limit := int64(g.cfg.BulkBytes)
-	held = int64(len(r.Fast().Request.Body()))
-	if len(r.HeaderBytes("Content-Encoding")) > 0 {
-		held = limit // how much it decodes to shows later
+	held = int64(r.ContentLength())
+	if held < 0 || len(r.HeaderBytes("Content-Encoding")) > 0 {
+		held = limit // how much it is shows later
 	}
 	if !g.budget.take(min(held, limit)) {
 		e := carillon.Errorf(carillon.CodeThrottled, "", "bulk requests of %d bytes are under way in this gateway, no more fit; repeat it in a second", g.cfg.BulkBudgetBytes)

@@ -1,87 +1,117 @@
 package httpapi
 
 import (
-	"bytes"
-	"compress/zlib"
 	"errors"
 	"io"
-	"sync"
-
-	"github.com/klauspost/compress/flate"
-	"github.com/klauspost/compress/gzip"
 
 	"carillon"
+)
+
+// The buffers that bodies are gathered in: small ones stay with their Request,
+// large ones are shared.
+const (
+	firstBuffer   = 4 << 10
+	maxKeptBuffer = 128 << 10
 )
 
 // Body is the decoded body, of at most limit bytes, borrowed until the handler
 // returns. Content-Encoding may be absent, identity, gzip or deflate; anything
 // else is 415 (contract §1.1). The limit holds for the decoded bytes, so that
-// a small body that would decode to a huge one ends as 413 before it does.
+// a small body that would decode to a huge one ends as 413 before it does. What
+// the body says is not read before this is called: whoever calls has admitted
+// the caller.
 func (r *Request) Body(limit int) ([]byte, error) {
-	raw := r.ctx.Request.Body()
-	enc := bytes.TrimSpace(r.ctx.Request.Header.ContentEncoding())
-	switch {
-	case len(enc) == 0, bytes.EqualFold(enc, []byte("identity")):
-		if len(raw) > limit {
+	enc, err := r.encoding()
+	if err != nil {
+		return nil, err
+	}
+	in := r.arriving()
+	if enc == "" {
+		if in.left > int64(limit) {
 			return nil, bodyTooLarge(limit)
 		}
-		return raw, nil
-	case bytes.EqualFold(enc, []byte("gzip")):
-		z := r.srv.inflaters.gzip()
-		defer r.srv.inflaters.pool.Put(z)
-		if err := z.Reset(bytes.NewReader(raw)); err != nil {
-			return nil, badEncoding("gzip", err)
-		}
-		return r.inflate(z, "gzip", limit)
-	case bytes.EqualFold(enc, []byte("deflate")):
-		z, err := deflateReader(raw)
-		if err != nil {
-			return nil, badEncoding("deflate", err)
-		}
-		defer func() { _ = z.Close() }()
-		return r.inflate(z, "deflate", limit)
+		return r.gather(in, limit)
 	}
-	return nil, carillon.Errorf(carillon.CodeUnsupportedMedia, "Content-Encoding", "%.40q is not supported; send gzip, deflate or no encoding", enc)
+	d := r.srv.decoders.get()
+	defer r.srv.decoders.put(d)
+	if err := d.begin(enc, in); err != nil {
+		return nil, err
+	}
+	return r.gather(d, limit)
 }
 
-// inflate reads at most limit bytes into the request's own buffer.
-func (r *Request) inflate(z io.Reader, name string, limit int) ([]byte, error) {
-	buf := bytes.NewBuffer(r.body[:0])
-	n, err := buf.ReadFrom(io.LimitReader(z, int64(limit)+1))
-	r.body = buf.Bytes()
+// gather reads at most limit bytes into the request's own buffer. Where the
+// length is stated it allocates once; else the buffer grows fourfold, so that
+// what it outgrew is a third of it.
+func (r *Request) gather(from io.Reader, limit int) ([]byte, error) {
+	want := firstBuffer
+	if from == &r.in && r.in.left >= 0 {
+		want = int(r.in.left) + 1 // so that the end shows
+	}
+	b := r.room(nil, want)
+	for {
+		n, err := from.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case len(b) > limit:
+			r.body = b
+			return nil, bodyTooLarge(limit)
+		case errors.Is(err, io.EOF):
+			r.body = b
+			return b, nil
+		case err != nil:
+			r.body = b
+			return nil, err
+		}
+		if len(b) == cap(b) {
+			b = r.room(b, min(4*cap(b), limit+1))
+		}
+	}
+}
+
+// room is a buffer for size bytes that begins with have.
+func (r *Request) room(have []byte, size int) []byte {
+	if cap(r.body) >= size && have == nil {
+		return r.body[:0]
+	}
+	if size > maxKeptBuffer {
+		if b, ok := r.srv.buffers.Get().(*[]byte); ok && cap(*b) >= size {
+			return append((*b)[:0], have...)
+		}
+	}
+	return append(make([]byte, 0, max(size, len(have)+1)), have...)
+}
+
+// keep gives a large buffer to whoever needs one next.
+func (s *Server) keep(b []byte) []byte {
+	if cap(b) <= maxKeptBuffer {
+		return b
+	}
+	large := b // a copy, so that small ones do not escape
+	s.buffers.Put(&large)
+	return nil
+}
+
+// tooLarge is the 413 of a body that says so itself, before any of it is read.
+func (s *Server) tooLarge(r *Request) error {
+	most := r.route.limit(s.cfg.MaxRequestBytes)
+	if n := r.ctx.Request.Header.ContentLength(); most > 0 && n > most {
+		return bodyTooLarge(most)
+	}
+	return nil
+}
+
+// limit is how many bytes a body may have as it is sent; 0 is any number.
+func (rte *route) limit(common int) int {
 	switch {
-	case n > int64(limit):
-		return nil, bodyTooLarge(limit)
-	case err != nil:
-		return nil, badEncoding(name, err)
+	case rte == nil || rte.most == 0 && !rte.stream:
+		return common
+	case rte.stream:
+		return 0
 	}
-	return r.body, nil
+	return rte.most
 }
 
-// deflateReader reads the zlib format, which is what HTTP calls deflate
-// (RFC 9110 §8.4.1.2), and the bare deflate format that some clients send.
-func deflateReader(raw []byte) (io.ReadCloser, error) {
-	if len(raw) >= 2 && raw[0]&0x0f == 8 && (uint(raw[0])<<8|uint(raw[1]))%31 == 0 { // RFC 1950 §2.2
-		return zlib.NewReader(bytes.NewReader(raw))
-	}
-	return flate.NewReader(bytes.NewReader(raw)), nil
-}
-
-func badEncoding(name string, err error) error {
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	e := carillon.Errorf(carillon.CodeInvalidRequest, "Content-Encoding", "the body is not valid %s", name)
-	e.Cause = err
-	return e
-}
-
-// inflaters keeps gzip readers: one costs 40 KiB to make.
-type inflaters struct{ pool sync.Pool }
-
-func (p *inflaters) gzip() *gzip.Reader {
-	if z, ok := p.pool.Get().(*gzip.Reader); ok {
-		return z
-	}
-	return new(gzip.Reader)
+func bodyTooLarge(limit int) *carillon.Error {
+	return carillon.Errorf(carillon.CodeTooLarge, "", "the body is larger than the %d bytes that are allowed", limit)
 }

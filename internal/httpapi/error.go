@@ -59,15 +59,13 @@ func (e *wireError) Error() string { return e.fault.Error() }
 func (e *wireError) Unwrap() error { return e.fault }
 
 // protocolError says what fasthttp found wrong before any handler ran.
-func protocolError(err error, cfg *Config, body int) error {
+func protocolError(err error, cfg *Config) error {
 	var small *fasthttp.ErrSmallBuffer
 	var nerr net.Error
 	switch {
 	case errors.As(err, &small):
 		return &wireError{fasthttp.StatusRequestHeaderFieldsTooLarge, carillon.Errorf(carillon.CodeTooLarge, "headers",
 			"the request line and headers take more than the %d bytes that are allowed", cfg.MaxHeaderBytes)}
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		return bodyTooLarge(body)
 	case errors.As(err, &nerr) && nerr.Timeout():
 		return &wireError{fasthttp.StatusRequestTimeout, carillon.Errorf(carillon.CodeInvalidRequest, "",
 			"the request did not arrive within %s", cfg.ReadTimeout)}
@@ -75,14 +73,6 @@ func protocolError(err error, cfg *Config, body int) error {
 	e := carillon.Errorf(carillon.CodeInvalidRequest, "", "this is not an HTTP/1.1 request")
 	e.Cause = err
 	return e
-}
-
-// bodyTooLarge names the limit, where it is known (not 0).
-func bodyTooLarge(limit int) *carillon.Error {
-	if limit == 0 {
-		return carillon.Errorf(carillon.CodeTooLarge, "", "the body is larger than is allowed here; send it with a Content-Length to be told the limit")
-	}
-	return carillon.Errorf(carillon.CodeTooLarge, "", "the body is larger than the %d bytes that are allowed", limit)
 }
 
 // writeError replaces whatever the response holds by the error.
@@ -120,7 +110,8 @@ func (s *Server) writeError(r *Request, err error) {
 	}
 	r.JSON(status, appendError(r.Scratch(), e, r))
 	if status >= fasthttp.StatusInternalServerError && e.Code != carillon.CodeNotImplemented {
-		s.log.Error("request failed", "method", string(r.ctx.Method()), "path", string(r.path),
+		// The path names users and devices; the route does not.
+		s.log.Error("request failed", "method", string(r.ctx.Method()), "route", r.Pattern(),
 			"status", status, "request-id", r.RequestID(), "error", e.Error())
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -137,6 +138,7 @@ type conn struct {
 
 	// These are set and read by whoever serves the connection.
 	in, out     *pace // nil: the server's own deadlines hold
+	late        bool  // a read ran into its deadline
 	linger      time.Duration
 	lingerBytes int64
 }
@@ -146,6 +148,9 @@ func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.read(b)
 	if n > 0 && !c.used.Load() {
 		c.used.Store(true)
+	}
+	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.late = true
 	}
 	return n, err
 }

@@ -165,7 +165,11 @@ func (o *Ops) answer(r *Request, h OpsHandler) error {
 	if err != nil {
 		return carillon.Errorf(carillon.CodeInvalidRequest, "", "the query cannot be read: %v", err)
 	}
-	v, err := h(r.base, OpsRequest{Method: r.Method(), Path: string(r.path), Query: query, Body: bytes.Clone(r.ctx.Request.Body())})
+	body, err := r.Body(o.server.cfg.MaxRequestBytes)
+	if err != nil {
+		return err
+	}
+	v, err := h(r.base, OpsRequest{Method: r.Method(), Path: string(r.path), Query: query, Body: bytes.Clone(body)})
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"fmt"
 	"io"
 	"runtime/debug"
 
@@ -21,7 +20,7 @@ func (r *Request) Send(contentType string, body io.ReadCloser) {
 	res.SetStatusCode(fasthttp.StatusOK)
 	res.Header.SetContentType(contentType)
 	res.SetConnectionClose()
-	gated(r.ctx.Conn()).out = newPace(r.srv.cfg.WriteTimeout)
+	gated(r.ctx.Conn()).out = newPace(r.srv.cfg.WriteTimeout, slowestStream)
 	res.SetBodyStream(&outgoing{ReadCloser: body, srv: r.srv, id: r.id, pattern: r.Pattern()}, -1)
 }
 
@@ -38,7 +37,7 @@ type outgoing struct {
 func (o *outgoing) Read(b []byte) (n int, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			o.srv.log.Error("answer panicked", "panic", fmt.Sprint(p), "route", o.pattern, "request-id", o.id.String(), "stack", string(debug.Stack()))
+			o.srv.log.Error("answer panicked", "panic", panicText(p), "route", o.pattern, "request-id", o.id.String(), "stack", string(debug.Stack()))
 			n, err = 0, io.ErrUnexpectedEOF
 		}
 	}()

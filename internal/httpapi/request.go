@@ -14,7 +14,6 @@ import (
 const (
 	maxClientRequestID = 128
 	scratchBytes       = 4 << 10
-	maxKeptBuffer      = 128 << 10
 )
 
 // Request is one request and its answer. It belongs to its handler until that
@@ -37,7 +36,7 @@ type Request struct {
 	scratch []byte
 	body    []byte
 	in      incoming
-	unzip   unzipping
+	unzip   *decoding // of Stream
 }
 
 // Fast is the underlying fasthttp context.
@@ -87,6 +86,15 @@ func (r *Request) Header(name string) string { return string(r.ctx.Request.Heade
 
 // HeaderBytes is a header's value, borrowed.
 func (r *Request) HeaderBytes(name string) []byte { return r.ctx.Request.Header.Peek(name) }
+
+// ContentLength is how many bytes the body has as it is sent; negative when the
+// caller does not say.
+func (r *Request) ContentLength() int {
+	if n := r.ctx.Request.Header.ContentLength(); n >= -1 {
+		return n
+	}
+	return 0 // fasthttp's -2: no body
+}
 
 // Query is the first value of a query parameter, or "".
 func (r *Request) Query(name string) string { return string(r.ctx.QueryArgs().Peek(name)) }

@@ -32,8 +32,7 @@ const (
 // under /beta is served under /v1.0 too. A fixed segment beats a parameter. All
 // routes are registered before the server runs; finding one allocates nothing.
 type Router struct {
-	root    node
-	bounded bool // some route has a limit of its own
+	root node
 }
 
 type node struct {
@@ -68,16 +67,16 @@ func (rt *Router) Handle(method, pattern string, h Handler) {
 }
 
 // Bound lets bodies of a registered route be larger than
-// [Config.MaxRequestBytes]: bulk requests, which nothing else pays for. The
-// time to read one grows with it.
+// [Config.MaxRequestBytes]: bulk requests, which nothing else pays for. A peer
+// who sends one slower than 256 KiB a second for longer than
+// [Config.ReadTimeout] is cut off.
 func (rt *Router) Bound(method, pattern string, bytes int) {
-	rt.registered(method, pattern).most, rt.bounded = bytes, true
+	rt.registered(method, pattern).most = bytes
 }
 
 // Stream lets the handler of a registered route read bodies of any size as they
 // come, with [Request.Stream]. A peer who sends one slower than 16 KiB a second
-// for longer than [Config.ReadTimeout] is cut off. A body above
-// [Config.MaxRequestBytes] is its connection's last.
+// for longer than [Config.ReadTimeout] is cut off.
 func (rt *Router) Stream(method, pattern string) { rt.registered(method, pattern).stream = true }
 
 func (rt *Router) registered(method, pattern string) *route {

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -9,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -19,9 +19,6 @@ import (
 
 	"carillon"
 )
-
-// slowestBody is the least bytes a second at which a large body must come.
-const slowestBody = 256 << 10
 
 // Server is the door's HTTP server. Make it with [New], register routes on
 // [Server.Router], then [Server.Listen] and [Server.Run].
@@ -34,11 +31,9 @@ type Server struct {
 	fallback  Handler // takes what no route takes; nil: 404
 	metrics   *metrics.Set
 	requests  sync.Pool
-	inflaters inflaters
+	decoders  decoders
+	buffers   sync.Pool // *[]byte, large ones
 	fast      *fasthttp.Server
-	streaming *fasthttp.Server // takes over large bodies of streaming routes
-	streams   *streams
-	secret    string // see markHeader
 	gate      *gate
 	ln        net.Listener // the gate, with TLS round it where there is a certificate
 }
@@ -48,7 +43,7 @@ func New(cfg Config, log *slog.Logger, clock *carillon.Clock) *Server {
 	cfg = cfg.WithDefaults()
 	return &Server{
 		cfg: cfg, publicURL: strings.TrimRight(cfg.PublicURL, "/"), log: log, clock: clock,
-		router: NewRouter(), metrics: metrics.NewSet(), streams: newStreams(), secret: newRequestID().String(),
+		router: NewRouter(), metrics: metrics.NewSet(),
 	}
 }
 
@@ -106,7 +101,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.instrument()
 	metrics.RegisterSet(s.metrics)
 	defer metrics.UnregisterSet(s.metrics, true)
-	s.fast, s.streaming = s.build(hard), s.buildStreaming(hard)
+	s.fast = s.build(hard)
 	served := make(chan error, 1)
 	go func() { served <- s.fast.Serve(s.ln) }()
 	select {
@@ -115,7 +110,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("the listener at %s failed: %w", s.Addr(), err)
 	case <-ctx.Done():
 	}
-	drain(hard, cancel, s.fast, s.gate, s.streams, s.cfg.DrainTimeout)
+	drain(hard, cancel, s.fast, s.gate, s.cfg.DrainTimeout)
 	_ = s.ln.Close() // fasthttp closes only what Serve was called with in time
 	<-served         //nolint:errcheck // it was stopped: that is no fault
 	return nil
@@ -123,11 +118,11 @@ func (s *Server) Run(ctx context.Context) error {
 
 // drain stops accepting, waits for requests in flight, then ends what is left:
 // first their contexts, then their connections.
-func drain(hard context.Context, cancel context.CancelFunc, fast *fasthttp.Server, g *gate, streaming *streams, within time.Duration) {
+func drain(hard context.Context, cancel context.CancelFunc, fast *fasthttp.Server, g *gate, within time.Duration) {
 	soft, done := context.WithTimeout(hard, within)
 	defer done()
 	g.closeUnused()
-	if ended(soft, fast, streaming) {
+	if fast.ShutdownWithContext(soft) == nil {
 		return
 	}
 	cancel()
@@ -136,20 +131,7 @@ func drain(hard context.Context, cancel context.CancelFunc, fast *fasthttp.Serve
 	// its next look at either, and no caller waits for it any more.
 	last, done := context.WithTimeout(context.WithoutCancel(hard), time.Second)
 	defer done()
-	ended(last, fast, streaming)
-}
-
-// ended waits for what both servers are still doing.
-func ended(ctx context.Context, fast *fasthttp.Server, streaming *streams) bool {
-	if fast.ShutdownWithContext(ctx) != nil {
-		return false
-	}
-	select {
-	case <-streaming.close():
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	_ = fast.ShutdownWithContext(last)
 }
 
 func (s *Server) build(hard context.Context) *fasthttp.Server {
@@ -157,14 +139,14 @@ func (s *Server) build(hard context.Context) *fasthttp.Server {
 		Name:                          "carillon",
 		Logger:                        fastLogger{s.log},
 		Handler:                       func(c *fasthttp.RequestCtx) { s.serve(hard, c) },
-		HeaderReceived:                s.received,
+		HeaderReceived:                received,
 		ErrorHandler:                  func(c *fasthttp.RequestCtx, err error) { s.refuse(hard, c, err) },
 		Concurrency:                   s.gate.most + 1, // the gate refuses first
 		ReadTimeout:                   s.cfg.ReadTimeout,
 		WriteTimeout:                  s.cfg.WriteTimeout,
 		IdleTimeout:                   s.cfg.IdleTimeout,
 		ReadBufferSize:                s.cfg.MaxHeaderBytes,
-		MaxRequestBodySize:            s.cfg.MaxRequestBytes,
+		StreamRequestBody:             true,
 		MaxIdleWorkerDuration:         200 * time.Millisecond, // how long its cleaner outlives Run
 		DisablePreParseMultipartForm:  true,
 		NoDefaultContentType:          true,
@@ -176,21 +158,17 @@ func (s *Server) build(hard context.Context) *fasthttp.Server {
 
 // serve answers one request.
 func (s *Server) serve(hard context.Context, c *fasthttp.RequestCtx) {
-	mark := c.Request.Header.Peek(markHeader)
-	if len(mark) > 0 && string(mark) == s.secret {
-		s.hand(c)
-		return
-	}
 	r := s.acquire(hard, c)
 	defer s.release(r)
-	if s.gate.len() > s.cfg.MaxConns {
+	if mark := c.Request.Header.Peek(markHeader); len(mark) > 0 {
+		c.SetConnectionClose()
+		linger(c.Conn(), lingerFor, lingerBytes)
+		s.writeError(r, carillon.Errorf(carillon.CodeInvalidRequest, "headers", "this is not an HTTP/1.1 request: %s", mark))
+	} else if s.gate.len() > s.cfg.MaxConns {
 		c.SetConnectionClose()
 		e := carillon.Errorf(carillon.CodeUnavailable, "", "this gateway serves as many connections as it may")
 		e.RetryAfter = time.Second
 		s.writeError(r, e)
-	} else if len(mark) > 0 {
-		c.SetConnectionClose()
-		s.writeError(r, carillon.Errorf(carillon.CodeInvalidRequest, "Content-Length", "stands beside Transfer-Encoding: send one of them"))
 	} else if err := s.dispatch(r); err != nil {
 		s.writeError(r, err)
 	}
@@ -198,51 +176,16 @@ func (s *Server) serve(hard context.Context, c *fasthttp.RequestCtx) {
 	r.route.count(r.ctx.Response.StatusCode(), s.clock.Now().Sub(r.started))
 }
 
-// received looks at a request before its body is read.
-//
-// It marks one that states its length in two ways: fasthttp takes the chunks; a
-// proxy in front of it may have taken the other, which is how requests are
-// smuggled (RFC 9112 §6.1 and §11.2). The handler could not see it any more: by
-// then the chunks are read and counted. And it finds the limit of a route whose
-// bodies may be larger.
-func (s *Server) received(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	n := h.ContentLength()
-	if n == -1 && bytes.Contains(bytes.ToLower(h.RawHeaders()), []byte("content-length:")) {
-		h.Set(markHeader, twofold)
-		return fasthttp.RequestConfig{}
+// received looks at the head of a request before anything else is read. What is
+// wrong with it the handler tells; of the rest of its connection nothing is
+// read any more.
+func received(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	if why := framing(h); why != "" {
+		h.Set(markHeader, why)
+		h.Del("Expect")
+		h.SetContentLength(0)
 	}
-	if n >= 0 && n <= s.cfg.MaxRequestBytes {
-		return fasthttp.RequestConfig{}
-	}
-	most := s.cfg.MaxRequestBytes
-	switch rte := s.route(h); {
-	case rte == nil || n < -1: // -2: no body at all
-	case rte.stream:
-		s.divert(h)
-		return fasthttp.RequestConfig{}
-	case rte.most > 0:
-		most = rte.most
-	}
-	extra := time.Duration(max(most-s.cfg.MaxRequestBytes, 0)) * time.Second / slowestBody
-	return fasthttp.RequestConfig{MaxRequestBodySize: most, ReadTimeout: s.cfg.ReadTimeout + extra}
-}
-
-// route finds the route of a request by its header alone.
-func (s *Server) route(h *fasthttp.RequestHeader) *route {
-	path, _, _ := bytes.Cut(h.RequestURI(), []byte{'?'})
-	var vals params
-	if l := s.router.match(path, &vals); l != nil {
-		return l.method(h.Method())
-	}
-	return nil
-}
-
-// limit is how large the body of a request may be, as it is sent.
-func (s *Server) limit(h *fasthttp.RequestHeader) int {
-	if rte := s.route(h); rte != nil && rte.most > 0 {
-		return rte.most
-	}
-	return s.cfg.MaxRequestBytes
+	return fasthttp.RequestConfig{}
 }
 
 // dispatch finds the handler and runs it. A handler that panics is a 500 whose
@@ -250,8 +193,8 @@ func (s *Server) limit(h *fasthttp.RequestHeader) int {
 func (s *Server) dispatch(r *Request) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error("handler panicked", "panic", fmt.Sprint(p), "method", string(r.ctx.Method()),
-				"path", string(r.path), "request-id", r.RequestID(), "stack", string(debug.Stack()))
+			s.log.Error("handler panicked", "panic", panicText(p), "method", string(r.ctx.Method()),
+				"route", r.Pattern(), "request-id", r.RequestID(), "stack", string(debug.Stack()))
 			err = &carillon.Error{Code: carillon.CodeInternal, Message: "an unexpected fault of the gateway; its log has the request-id"}
 		}
 	}()
@@ -267,6 +210,9 @@ func (s *Server) dispatch(r *Request) (err error) {
 		r.ctx.Response.Header.Set("Allow", l.allow)
 		return carillon.Errorf(carillon.CodeMethodNotAllowed, "", "this path takes %s", l.allow)
 	}
+	if err := s.tooLarge(r); err != nil {
+		return err
+	}
 	return r.route.handle(r)
 }
 
@@ -274,11 +220,7 @@ func (s *Server) dispatch(r *Request) (err error) {
 func (s *Server) refuse(hard context.Context, c *fasthttp.RequestCtx, err error) {
 	r := s.acquire(hard, c)
 	defer s.release(r)
-	most := s.limit(&c.Request.Header)
-	if uri := c.Request.Header.RequestURI(); s.router.bounded && (len(uri) == 0 || string(uri) == "/") {
-		most = 0 // fasthttp forgot the path: this was a chunked body
-	}
-	s.writeError(r, protocolError(err, &s.cfg, most))
+	s.writeError(r, protocolError(err, &s.cfg))
 	s.stamp(r)
 	linger(c.Conn(), lingerFor, lingerBytes)
 }
@@ -311,12 +253,10 @@ func (s *Server) acquire(hard context.Context, c *fasthttp.RequestCtx) *Request 
 }
 
 func (s *Server) release(r *Request) {
-	r.endStream()
+	r.endBody()
 	r.ctx, r.base, r.route, r.path, r.client, r.Principal = nil, nil, nil, nil, "", nil
 	clear(r.vals[:])
-	if cap(r.body) > maxKeptBuffer {
-		r.body = nil
-	}
+	r.body = s.keep(r.body)
 	s.requests.Put(r)
 }
 
@@ -331,10 +271,37 @@ func newRequestID() carillon.ID {
 	return id
 }
 
-// fastLogger passes fasthttp's own lines on: they tell of clients' faults.
+// panicText tells of a panic what cannot hold content: the runtime's own words,
+// or a type. The stack says where.
+func panicText(p any) string {
+	if err, ok := p.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("a %T", p)
+}
+
+// fastLogger passes fasthttp's own lines on: they tell of clients' faults. What
+// its errors quote of a request stays out, a token may be in it.
 type fastLogger struct{ log *slog.Logger }
 
 // Printf is for fasthttp.
 func (l fastLogger) Printf(format string, args ...any) {
-	l.log.Debug("fasthttp", "line", fmt.Sprintf(format, args...))
+	if !l.log.Enabled(context.Background(), slog.LevelDebug) { //nolint:forbidigo // fasthttp has none
+		return
+	}
+	safe := make([]any, len(args))
+	for i, a := range args {
+		safe[i] = kindOnly(a)
+	}
+	l.log.Debug("fasthttp", "line", fmt.Sprintf(format, safe...))
+}
+
+func kindOnly(a any) any {
+	switch a := a.(type) {
+	case net.Error: // addresses, and what the kernel said
+		return a
+	case error:
+		return fmt.Sprintf("a %T", a)
+	}
+	return a
 }

@@ -129,7 +129,12 @@ func TestErrorsOfHandlers(t *testing.T) {
 func TestErrorsOfTheProtocol(t *testing.T) {
 	t.Parallel()
 	s, _ := start(t, httpapi.Config{MaxRequestBytes: 1000, MaxHeaderBytes: 4096, ReadTimeout: 200 * time.Millisecond}, quiet(), func(rt *httpapi.Router) {
-		rt.Handle("POST", "/beta/x", hello)
+		rt.Handle("POST", "/beta/x", func(r *httpapi.Request) error {
+			if _, err := r.Body(1000); err != nil {
+				return err
+			}
+			return hello(r)
+		})
 		rt.Handle("GET", "/beta/x", hello)
 	})
 	big := strings.Repeat("a", 300_000)

@@ -1,175 +1,78 @@
 package httpapi
 
 import (
-	"bytes"
-	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
-	"sync"
+	"time"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/valyala/fasthttp"
 
 	"carillon"
 )
 
-// Streaming a body is a switch of a whole fasthttp server, and one that takes
-// its limits away: the size of a body does not bind any more, and the time to
-// read one covers it whole. So a large body of a streaming route is handed to a
-// second server, together with its connection: the first one stops behind the
-// headers, the second one reads them again and goes on. It serves that one
-// request and closes. All other requests never meet it.
-
-// markHeader is a header that only we set. Its value is the server's secret for
-// a body to be streamed; any other value, and so whatever a caller sends, means
-// a request with two lengths.
-const (
-	markHeader = "Carillon-Mark"
-	twofold    = "two lengths"
-)
+// fasthttp streams every body: it reads the first 8 KiB of one and leaves the
+// rest to us. So a peer who only states a large length costs no memory, who may
+// not call is answered before his body is read, and large bodies move at a
+// pace. fasthttp takes back what a handler left unread, and closes when it is
+// much.
 
 const (
 	lingerStreamFor   = 5 * lingerFor
 	lingerStreamBytes = 64 << 20
 )
 
-// streams counts the connections that the streaming server holds.
-type streams struct {
-	mu     sync.Mutex
-	n      int
-	closed bool
-	idle   chan struct{} // closed when closed and n is 0
-}
-
-func newStreams() *streams { return &streams{idle: make(chan struct{})} }
-
-func (s *streams) enter() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return false
-	}
-	s.n++
-	return true
-}
-
-func (s *streams) leave() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.n--; s.closed && s.n == 0 {
-		close(s.idle)
-	}
-}
-
-// close lets nobody in any more, and tells when the last one has left.
-func (s *streams) close() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.closed = true
-		if s.n == 0 {
-			close(s.idle)
-		}
-	}
-	return s.idle
-}
-
-// buildStreaming makes the second server.
-func (s *Server) buildStreaming(hard context.Context) *fasthttp.Server {
-	f := s.build(hard)
-	f.HeaderReceived = nil // the first one looked
-	f.Handler = func(c *fasthttp.RequestCtx) { s.serve(hard, c) }
-	f.StreamRequestBody = true
-	f.DisableKeepalive = true
-	return f
-}
-
-// divert makes the first server stop behind the headers. What the peer sent is
-// still there, raw, for the second.
-func (s *Server) divert(h *fasthttp.RequestHeader) {
-	h.Set(markHeader, s.secret)
-	h.Del("Expect") // the second one invites the body
-	h.SetContentLength(0)
-}
-
-// hand gives the connection, and the request just read from it, to the second
-// server.
-func (s *Server) hand(c *fasthttp.RequestCtx) {
-	h := &c.Request.Header
-	var head bytes.Buffer
-	fmt.Fprintf(&head, "%s %s %s\r\n", h.Method(), h.RequestURI(), h.Protocol())
-	head.Write(h.RawHeaders())
-	below, held := c.Conn(), gated(c.Conn())
-	held.in = newPace(s.cfg.ReadTimeout)
-	var state *tls.ConnectionState
-	if t, ok := below.(*tls.Conn); ok {
-		cs := t.ConnectionState()
-		state = &cs
-	}
-	c.HijackSetNoResponse(true)
-	c.Hijack(func(nc net.Conn) {
-		if !s.streams.enter() {
-			return
-		}
-		defer s.streams.leave()
-		defer func() { _ = below.Close() }() // it may linger, which is part of serving
-		again := &replay{Conn: nc, held: held, r: io.MultiReader(&head, nc)}
-		if state != nil {
-			_ = s.streaming.ServeConn(&secureReplay{replay: again, state: *state})
-			return
-		}
-		_ = s.streaming.ServeConn(again)
-	})
-}
-
-// replay is a connection on which a request's headers come once more.
-type replay struct {
-	net.Conn
-	held *conn
-	r    io.Reader
-}
-
-// Read reads the headers, then what follows them.
-func (p *replay) Read(b []byte) (int, error) { return p.r.Read(b) }
-
-// secureReplay is a replay that fasthttp takes for TLS, which it is.
-type secureReplay struct {
-	*replay
-	state tls.ConnectionState
-}
-
-// Handshake was done long ago.
-func (p *secureReplay) Handshake() error { return nil }
-
-// ConnectionState is the state of the TLS connection below.
-func (p *secureReplay) ConnectionState() tls.ConnectionState { return p.state }
-
-// gated finds our own connection under c; there always is one.
+// gated finds our own connection under c.
 func gated(c net.Conn) *conn {
 	switch c := c.(type) {
 	case *conn:
 		return c
 	case *tls.Conn:
 		return gated(c.NetConn())
-	case *replay:
-		return c.held
-	case *secureReplay:
-		return c.held
 	}
 	return &conn{}
 }
 
-// incoming is the body of a request on a streaming route.
+// incoming is the body of a request as it comes.
 type incoming struct {
-	r     io.Reader
-	left  int64 // bytes still to come; negative when unknown
-	ended bool  // EOF was seen
-	err   error // the first fault, as callers are told
-	held  *conn
-	srv   *Server
+	r           io.Reader // nil: there is none
+	left        int64     // bytes still to come; negative when unknown
+	taken, most int64     // bytes that came, and how many may; 0 is any number
+	ended       bool      // EOF was seen
+	err         error     // the first fault, as callers are told
+	held        *conn
+	req         *Request
+}
+
+// arriving is the request's body as it comes. A large one must keep a pace from
+// here on.
+func (r *Request) arriving() *incoming {
+	srv, h := r.srv, &r.ctx.Request.Header
+	r.in = incoming{
+		r: r.ctx.Request.BodyStream(), left: -1, req: r,
+		most: int64(r.route.limit(srv.cfg.MaxRequestBytes)),
+	}
+	if r.in.r == nil {
+		r.in.left, r.in.ended, r.in.err = 0, true, io.EOF
+		return &r.in
+	}
+	if n := h.ContentLength(); n >= 0 {
+		r.in.left = int64(n)
+	}
+	r.in.held = gated(r.ctx.Conn())
+	if rte := r.route; rte != nil && (rte.stream || rte.most > 0) && (r.in.left < 0 || r.in.left > int64(srv.cfg.MaxRequestBytes)) {
+		r.in.held.in = newPace(srv.cfg.ReadTimeout, rte.slowest())
+	}
+	return &r.in
+}
+
+// slowest is the least bytes a second of a large body.
+func (rte *route) slowest() int64 {
+	if rte.stream {
+		return slowestStream
+	}
+	return slowestBody
 }
 
 // Read reads what came. Its faults are [*carillon.Error]s, and one that came
@@ -179,84 +82,126 @@ func (b *incoming) Read(p []byte) (int, error) {
 		return 0, b.err
 	}
 	n, err := b.r.Read(p)
+	if b.taken += int64(n); b.most > 0 && b.taken > b.most {
+		b.err = bodyTooLarge(int(b.most))
+		return 0, b.err
+	}
 	if b.left >= 0 {
 		b.left -= int64(n)
 	}
 	switch {
 	case err == nil:
-		return n, nil
 	case errors.Is(err, io.EOF) && b.left <= 0:
+		if b.left < 0 && len(b.req.ctx.Request.Header.PeekTrailerKeys()) > 0 {
+			b.err = carillon.Errorf(carillon.CodeInvalidRequest, "Trailer", "trailers are not taken here")
+			break
+		}
 		b.ended, b.err = true, io.EOF
-	case b.held.in != nil && b.held.in.late: // fasthttp hides some time-outs
-		b.err = &wireError{fasthttp.StatusRequestTimeout, carillon.Errorf(carillon.CodeInvalidRequest, "",
-			"the body came too slowly: less than %d KiB/s for %s", slowestStream>>10, b.srv.cfg.ReadTimeout)}
-	default: // fasthttp gives a bare EOF for a body that is cut short
-		e := carillon.Errorf(carillon.CodeInvalidRequest, "", "the body broke off before its end")
-		e.Cause = err
-		b.err = e
+	default:
+		b.err = b.fault(err)
 	}
 	return n, b.err
+}
+
+// fault tells a body that came too slowly, which fasthttp hides at times, from
+// one that broke off or has malformed chunks.
+func (b *incoming) fault(err error) error {
+	cfg := &b.req.srv.cfg
+	switch {
+	case b.held.in != nil && b.held.in.late:
+		return &wireError{fasthttp.StatusRequestTimeout, carillon.Errorf(carillon.CodeInvalidRequest, "",
+			"the body came too slowly: less than %d KiB/s for %s", b.held.in.slowest>>10, cfg.ReadTimeout)}
+	case b.held.late:
+		return &wireError{fasthttp.StatusRequestTimeout, carillon.Errorf(carillon.CodeInvalidRequest, "",
+			"the request did not arrive within %s", cfg.ReadTimeout)}
+	}
+	e := carillon.Errorf(carillon.CodeInvalidRequest, "", "the body broke off before its end, or its chunks are malformed")
+	e.Cause = err
+	return e
 }
 
 // Stream is the decoded body of a route that was registered with
 // [Router.Stream], as it comes and without a limit: the caller reads it in
 // pieces of bounded size. It lasts until the handler returns. Content-Encoding
-// may be absent, identity or gzip. Whatever fails in the middle is a
-// [*carillon.Error]; a body that ends early is never taken for a whole one.
+// is as for [Request.Body]. Whatever fails in the middle is a [*carillon.Error];
+// a body that ends early is never taken for a whole one.
 func (r *Request) Stream() (io.Reader, error) {
-	req := &r.ctx.Request
-	r.in = incoming{srv: r.srv, held: gated(r.ctx.Conn()), left: -1, r: req.BodyStream()}
-	if r.in.r == nil {
-		r.in.r = bytes.NewReader(req.Body()) // a small one, read whole
-	} else if n := req.Header.ContentLength(); n >= 0 {
-		r.in.left = int64(n)
+	enc, err := r.encoding()
+	if err != nil {
+		return nil, err
 	}
-	switch enc := bytes.TrimSpace(req.Header.ContentEncoding()); {
-	case len(enc) == 0, bytes.EqualFold(enc, []byte("identity")):
-		return &r.in, nil
-	case bytes.EqualFold(enc, []byte("gzip")):
-		r.unzip = unzipping{z: r.srv.inflaters.gzip(), in: &r.in}
-		if err := r.unzip.z.Reset(&r.in); err != nil {
-			return nil, r.unzip.fault(err)
-		}
-		return &r.unzip, nil
-	default:
-		return nil, carillon.Errorf(carillon.CodeUnsupportedMedia, "Content-Encoding", "%.40q is not supported here; send gzip or no encoding", enc)
+	in := r.arriving()
+	if enc == "" {
+		return in, nil
 	}
+	r.unzip = r.srv.decoders.get()
+	if err := r.unzip.begin(enc, in); err != nil {
+		return nil, err
+	}
+	return r.unzip, nil
 }
 
-// unzipping reads gzip from a body.
-type unzipping struct {
-	z  *gzip.Reader
-	in *incoming
-}
+// drained is how much of a body fasthttp reads that nobody read; with more left
+// it closes the connection.
+const drained = 256 << 10
 
-// Read reads decoded bytes.
-func (u *unzipping) Read(p []byte) (int, error) {
-	n, err := u.z.Read(p)
-	if err != nil && (!errors.Is(err, io.EOF) || !u.in.ended) {
-		return n, u.fault(err)
+// endBody gives back what a body borrowed. A connection whose body was not read
+// to its end, and is not short, ends with the answer: where an unread body of
+// chunks ends is not asked of fasthttp, which reads trailers leniently. The
+// peer may still write; he shall be able to read the answer.
+func (r *Request) endBody() {
+	if r.unzip != nil {
+		r.srv.decoders.put(r.unzip)
+		r.unzip = nil
 	}
-	return n, err
-}
-
-// fault tells a fault of the way from one of the format.
-func (u *unzipping) fault(err error) error {
-	if u.in.err != nil && !u.in.ended {
-		return u.in.err
-	}
-	return badEncoding("gzip", err)
-}
-
-// endStream gives back what a stream borrowed. Where the body was not read to
-// its end the peer still writes: he shall be able to read the answer.
-func (r *Request) endStream() {
-	if r.unzip.z != nil {
-		r.srv.inflaters.pool.Put(r.unzip.z)
-		r.unzip = unzipping{}
+	if r.in.held != nil {
+		r.in.held.in = nil
 	}
 	if r.ctx.Request.IsBodyStream() && !r.in.ended {
-		linger(r.ctx.Conn(), lingerStreamFor, lingerStreamBytes)
+		n := r.ctx.Request.Header.ContentLength()
+		if n < 0 || n > drained || r.in.err != nil {
+			r.ctx.SetConnectionClose()
+			held := gated(r.ctx.Conn())
+			held.linger, held.lingerBytes = lingerFor, lingerBytes
+			if rte := r.route; rte != nil && (rte.stream || rte.most > 0) {
+				held.linger, held.lingerBytes = lingerStreamFor, lingerStreamBytes
+			}
+		}
 	}
 	r.in = incoming{}
+}
+
+// pace is how long a connection may still wait for its peer while a body moves.
+// Every byte earns time, at most what there was in the beginning; waiting
+// spends it. So a peer that stands still is cut after that time, one that only
+// trickles soon after it, and what this side takes to do its own work costs him
+// nothing.
+type pace struct {
+	left, most time.Duration
+	slowest    int64 // bytes a second
+	late       bool  // it ran out
+}
+
+// The least bytes a second: of the body of a bulk request, and of what is
+// streamed in either direction.
+const (
+	slowestBody   = 256 << 10
+	slowestStream = 16 << 10
+)
+
+func newPace(most time.Duration, slowest int64) *pace {
+	return &pace{left: most, most: most, slowest: slowest}
+}
+
+// move runs one read or write of the connection under a deadline.
+func (p *pace) move(deadline func(time.Time) error, do func([]byte) (int, error), b []byte) (int, error) {
+	from := time.Now() //nolint:forbidigo // socket deadlines stay on real time
+	if err := deadline(from.Add(p.left)); err != nil {
+		return 0, err
+	}
+	n, err := do(b)
+	p.left -= time.Since(from) //nolint:forbidigo // likewise
+	p.late = p.late || err != nil && p.left <= 0
+	p.left = min(p.left+time.Duration(n)*time.Second/time.Duration(p.slowest), p.most)
+	return n, err
 }
