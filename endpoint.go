@@ -1,7 +1,6 @@
 package carillon
 
 import (
-	"net/url"
 	"strings"
 	"time"
 )
@@ -197,16 +196,11 @@ func (e *Endpoint) validateAddress() error {
 	return nil
 }
 
-// validateChannel holds WNS addresses to https and to WNS's own hosts, so that
-// no sender can point our access token anywhere else (W2: "notify.windows.com").
+// validateChannel holds WNS addresses to what [SplitChannel] takes, so that no
+// sender can point our access token anywhere else.
 func validateChannel(address string) error {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "https" || u.User != nil || u.Port() != "" && u.Port() != "443" || u.Fragment != "" {
-		return Errorf(CodeInvalidRequest, "address", "a WNS channel URI is https://….notify.windows.com/?token=…")
-	}
-	host := strings.ToLower(u.Hostname())
-	if host != "notify.windows.com" && !strings.HasSuffix(host, ".notify.windows.com") {
-		return Errorf(CodeInvalidRequest, "address", "a WNS channel URI points to notify.windows.com, this one to %.80q", host)
+	if _, _, ok := SplitChannel(address); !ok {
+		return Errorf(CodeInvalidRequest, "address", "a WNS channel URI is https://….notify.windows.com/?token=… and goes nowhere else; send it as Windows gave it")
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 
 // Encode is what becomes of a push at now.
 func Encode(p *carillon.Push, now time.Time) (path string, fields []h2.Field, body []byte, kind carillon.Kind) {
-	_, path, _ = splitChannel(p.Endpoint.Address)
+	_, path, _ = carillon.SplitChannel(p.Endpoint.Address)
 	sh := shot{token: &wire.Token{Header: "Bearer x"}, queued: now.UnixMilli()}
 	sh.encode(p, path, &fastjson.Parser{})
 	return sh.path, sh.fields[:], sh.body, sh.kind
@@ -20,9 +20,6 @@ func Encode(p *carillon.Push, now time.Time) (path string, fields []h2.Field, bo
 
 // Judge is what an answer means.
 func Judge(r *h2.Result, now time.Time) carillon.Outcome { return judge(r, now) }
-
-// SplitChannel takes a channel URI apart.
-func SplitChannel(address string) (host, path string, ok bool) { return splitChannel(address) }
 
 // Encoder encodes into the same buffer again and again, as Send does.
 type Encoder struct {
@@ -37,6 +34,6 @@ func NewEncoder(now time.Time) *Encoder {
 
 // Encode encodes one push.
 func (e *Encoder) Encode(p *carillon.Push) {
-	_, path, _ := splitChannel(p.Endpoint.Address)
+	_, path, _ := carillon.SplitChannel(p.Endpoint.Address)
 	e.sh.encode(p, path, &e.parser)
 }

@@ -88,7 +88,7 @@ func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *cari
 	if err != nil {
 		return nil, err
 	}
-	hosts, err := wire.ClientTLS(service, cfg.CAFile)
+	hosts, err := wire.ClientTLS("notify.windows.com", cfg.CAFile)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (s *Sender) Send(pushes []carillon.Push) {
 	for i := range pushes {
 		p, sh := &pushes[i], b.shots[i]
 		sh.ref, sh.kind, sh.token, sh.queued = p.Ref, p.Kind, tok, now
-		host, path, ok := splitChannel(p.Endpoint.Address)
+		host, path, ok := carillon.SplitChannel(p.Endpoint.Address)
 		if sh.local = s.refusal(p, ok, now); sh.local.Class == carillon.Open {
 			sh.local = s.enqueue(b, sh, p, host, path)
 		}
