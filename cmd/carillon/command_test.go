@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"carillon"
+	"carillon/internal/auth"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -189,6 +190,38 @@ func TestClockMoves(t *testing.T) {
 	defer ops.Close()
 	if code, out, fault := call(t, "sandbox", "clock", "+31d", "--ops", ops.URL); code != exitOK || out != "it is now 2027-01-01T00:00:00Z\n" {
 		t.Errorf("%d %q %q", code, out, fault)
+	}
+}
+
+// TestTokenFollowsTheProcess: after the sandbox clock was moved a new token is
+// good at the process, and another installation's clock moves nobody's.
+func TestTokenFollowsTheProcess(t *testing.T) {
+	data := t.TempDir()
+	master, err := auth.LoadMaster(filepath.Join(data, masterFile), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer, err := auth.NewDevIssuer(master, &carillon.Clock{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := time.Now().Add(31 * 24 * time.Hour)
+	key := issuer.KeyID()
+	ops := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || r.URL.Path != "/sandbox/clock" {
+			t.Errorf("%s %s", r.Method, r.URL)
+		}
+		_ = json.NewEncoder(w).Encode(clockAnswer{Now: later, Key: key})
+	}))
+	defer ops.Close()
+	code, out, fault := call(t, "token", "--user", "alice", "--data", data, "--ops", ops.URL, "--json")
+	var got struct{ ExpiresDateTime time.Time }
+	if err := json.Unmarshal([]byte(out), &got); code != exitOK || err != nil || got.ExpiresDateTime.Before(later.Add(auth.DevLife-time.Minute)) {
+		t.Errorf("%d %s %s: %v", code, out, fault, err)
+	}
+	key = "another"
+	if code, _, fault := call(t, "token", "--user", "alice", "--data", data, "--ops", ops.URL); code != exitFailed || !strings.Contains(fault, "another master key") {
+		t.Errorf("%d %s", code, fault)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"carillon"
 	"carillon/config"
+	"carillon/internal/httpapi"
 )
 
 // endpointsPath is where endpoints are imported and exported.
@@ -38,7 +39,7 @@ func (d *door) flags(fs *flag.FlagSet) {
 }
 
 // open settles what the flags left open and makes the client.
-func (d *door) open(e *env) error {
+func (d *door) open(ctx context.Context, e *env) error {
 	cfg, err := e.load(d.o)
 	if err != nil {
 		return err
@@ -58,7 +59,7 @@ func (d *door) open(e *env) error {
 	if d.token == "" {
 		var out strings.Builder
 		issuing := &env{stdout: &out, environ: e.environ}
-		if err := issuing.token(cfg, wantedToken{app: d.app}); err != nil {
+		if err := issuing.token(ctx, cfg, wantedToken{app: d.app}, httpapi.DefaultOpsListen); err != nil {
 			return fmt.Errorf("no token: give one with --token, or: %w", err)
 		}
 		d.token = strings.TrimSpace(out.String())
@@ -115,7 +116,7 @@ func endpointImportCommand() command {
 				if err != nil {
 					return err
 				}
-				if err := d.open(e); err != nil {
+				if err := d.open(ctx, e); err != nil {
 					return err
 				}
 				defer d.close()
@@ -145,7 +146,7 @@ func endpointExportCommand() command {
 				if err != nil {
 					return err
 				}
-				if err := d.open(e); err != nil {
+				if err := d.open(ctx, e); err != nil {
 					return err
 				}
 				defer d.close()

@@ -47,10 +47,15 @@ func (s *system) why(_ context.Context, r httpapi.OpsRequest) (any, error) {
 	return explain(u, id, it, s.clock.UnixMilli()), nil
 }
 
-// moveClock moves the one clock of everything that waits or expires.
+// moveClock tells (GET) or moves (POST) the one clock of everything that waits
+// or expires.
 func (s *system) moveClock(_ context.Context, r httpapi.OpsRequest) (any, error) {
-	if r.Method != http.MethodPost {
-		return nil, carillon.Errorf(carillon.CodeMethodNotAllowed, "", `POST {"by":"+31d"}`)
+	switch r.Method {
+	case http.MethodPost:
+	case http.MethodGet:
+		return clockAnswer{Now: s.clock.Now(), Key: s.issuer.KeyID()}, nil
+	default:
+		return nil, carillon.Errorf(carillon.CodeMethodNotAllowed, "", `GET, or POST {"by":"+31d"}`)
 	}
 	var m clockMove
 	if err := json.Unmarshal(r.Body, &m); err != nil {
@@ -64,5 +69,5 @@ func (s *system) moveClock(_ context.Context, r httpapi.OpsRequest) (any, error)
 		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "by", "the clock only goes forward: what waits for a time that is over would wait again")
 	}
 	s.clock.Move(d)
-	return clockAnswer{Now: s.clock.Now()}, nil
+	return clockAnswer{Now: s.clock.Now(), Key: s.issuer.KeyID()}, nil
 }

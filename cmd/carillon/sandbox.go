@@ -107,6 +107,8 @@ type clockMove struct {
 // clockAnswer is what it answers.
 type clockAnswer struct {
 	Now time.Time `json:"now"`
+	// Key is the id of the development issuer's key: it tells installations apart.
+	Key string `json:"key"`
 }
 
 func sandboxClockCommand() command {
@@ -115,7 +117,8 @@ func sandboxClockCommand() command {
 		args:    "[--ops ADDR] +DURATION",
 		summary: "move the clock of a running process that knows sandbox vendors only",
 		about: "Everything of ours that waits or expires follows; broker retention and TLS stay on real time. It only\n" +
-			"goes forward.",
+			"goes forward. Tokens that were made before expire as they would; `carillon token --ops ADDR` makes new ones\n" +
+			"by the moved clock.",
 		examples: []string{"carillon sandbox clock +31d", "carillon sandbox clock --ops 127.0.0.1:8411 +2h30m"},
 		setup: func(fs *flag.FlagSet) runner {
 			ops := opsFlag(fs)

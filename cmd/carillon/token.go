@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"carillon"
 	"carillon/config"
 	"carillon/internal/auth"
+	"carillon/internal/httpapi"
 )
 
 // masterFile is the master key's name in the data directory.
@@ -26,7 +28,8 @@ func tokenCommand() command {
 		summary: "print a bearer token of the development issuer",
 		about: "Reads the master key of a data directory that `carillon serve` has made. The token is good for 8 hours\n" +
 			"at the processes that share this key. USER is the user's name (alice) or full key (dev.alice); without\n" +
-			"--app the token acts for the only app there is.",
+			"--app the token acts for the only app there is. Where a process with this key answers at --ops, the token\n" +
+			"begins by its clock, which `carillon sandbox clock` may have moved; else by the machine's.",
 		examples: []string{
 			"carillon token --user alice",
 			"carillon token --app demo.localhost",
@@ -39,7 +42,8 @@ func tokenCommand() command {
 			fs.StringVar(&want.user, "user", "", "a token of this `USER`")
 			fs.StringVar(&want.app, "app", "", "a token of the app with this `HOST`, or of a user in it")
 			fs.BoolVar(&want.admin, "admin", false, "a token with the admin role")
-			return func(_ context.Context, e *env, args []string) error {
+			ops := opsFlag(fs)
+			return func(ctx context.Context, e *env, args []string) error {
 				if err := errors.Join(none(args), want.check()); err != nil {
 					return err
 				}
@@ -47,7 +51,7 @@ func tokenCommand() command {
 				if err != nil {
 					return err
 				}
-				return e.token(cfg, want)
+				return e.token(ctx, cfg, want, *ops)
 			}
 		},
 	}
@@ -69,7 +73,7 @@ func (w wantedToken) check() error {
 	return nil
 }
 
-func (e *env) token(cfg *config.Config, want wantedToken) error {
+func (e *env) token(ctx context.Context, cfg *config.Config, want wantedToken, ops string) error {
 	claims := auth.DevClaims{User: strings.TrimPrefix(want.user, auth.DevAlias+"."), Admin: want.admin}
 	if realCredential(cfg.Onboarded()) {
 		return auth.DevAllowed(true, true)
@@ -90,6 +94,9 @@ func (e *env) token(cfg *config.Config, want wantedToken) error {
 	if err != nil {
 		return err
 	}
+	if err := follow(ctx, clock, ops, issuer.KeyID()); err != nil {
+		return err
+	}
 	token, err := issuer.Issue(claims)
 	if err != nil {
 		return err
@@ -99,6 +106,31 @@ func (e *env) token(cfg *config.Config, want wantedToken) error {
 		fmt.Fprintln(w, token)
 	})
 }
+
+// follow sets the clock to that of the process that answers at ops, when it is
+// one of this installation: only its sandbox clock can differ from the
+// machine's. Another one, or none at all, is a fault only where somebody named
+// it.
+func follow(ctx context.Context, clock *carillon.Clock, ops, key string) error {
+	ctx, done := context.WithTimeout(ctx, followTimeout)
+	defer done()
+	var theirs clockAnswer
+	err := newOpsClient(ops).call(ctx, http.MethodGet, "/sandbox/clock", nil, nil, &theirs)
+	switch {
+	case err == nil && theirs.Key == key:
+		if by := theirs.Now.Sub(clock.Now()); by > time.Second {
+			clock.Move(by)
+		}
+		return nil
+	case ops == httpapi.DefaultOpsListen:
+		return nil
+	case err == nil:
+		return fmt.Errorf("the process at %s has another master key: name the data directory that it uses with --data", ops)
+	}
+	return err
+}
+
+const followTimeout = time.Second
 
 // loadMaster reads the key that the first `carillon serve` made.
 func loadMaster(data string) (*auth.Master, error) {

@@ -85,6 +85,9 @@ func (d *DevIssuer) Issuer() Issuer {
 // Keys is its one key.
 func (d *DevIssuer) Keys() *KeySet { return d.set }
 
+// KeyID is the id of its key, which derives from the master key, too.
+func (d *DevIssuer) KeyID() string { return d.kid }
+
 // Issue signs a token.
 func (d *DevIssuer) Issue(want DevClaims) (string, error) {
 	if want.Life <= 0 {
