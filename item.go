@@ -121,14 +121,16 @@ type Item struct {
 
 	// State is what the user did with it.
 	State State
+
+	// Feed is its one place in the user's feed: Created until something happens
+	// to it, then the seq of the last record that wrote its row. It follows from
+	// the row and is not written.
+	Feed Seq
 }
 
-// State is what the user did with an item; the seqs order the writes of each.
-type State struct {
-	Read               bool
-	Action             UserAction
-	Deleted            bool
-	ReadSeq, ActionSeq Seq
+// FeedEntry is one place in a user's feed at which an item changed.
+type FeedEntry struct {
+	Seq, Created Seq
 }
 
 // UserAction is userActionState. Values are pinned.
@@ -166,7 +168,10 @@ type Idem struct {
 	BodyHash [16]byte
 	Seq      Seq
 	ID       ID
-	Expires  int64 // milliseconds since 1970
+	// Refused is why a conditional request changed nothing; [CodeInternal] when
+	// it was not refused.
+	Refused Code
+	Expires int64 // milliseconds since 1970
 }
 
 // Rows is what a shard writes in one store batch. Rows of one user are always
@@ -177,6 +182,9 @@ type Rows struct {
 	Outcomes  []OutcomeRow
 	Endpoints []EndpointRow
 	Idems     []IdemRow
+	Floors    []FloorRow
+	Syncs     []SyncRow
+	Owners    []OwnerRow
 	Dues      []DueRow
 	Parked    []ParkedRow
 	Ledger    []LedgerRow
@@ -184,11 +192,35 @@ type Rows struct {
 }
 
 // ItemRow writes a whole item. Moved holds the expiry that an older version of
-// the row was written with when this one has another (0: no older version).
+// the row was written with (0: no older version), Was that version's place in
+// the feed.
 type ItemRow struct {
 	User  User
 	Item  *Item
 	Moved int64
+	Was   Seq
+}
+
+// FloorRow writes a user's floor. Moved is as in [ItemRow].
+type FloorRow struct {
+	User    User
+	Floor   Floor
+	Expires int64
+	Moved   int64
+}
+
+// SyncRow writes what a user's endpoints are owed. Moved is as in [ItemRow].
+type SyncRow struct {
+	User  User
+	Sync  Sync
+	Moved int64
+}
+
+// OwnerRow writes whose a push address is. Moved is as in [ItemRow].
+type OwnerRow struct {
+	Address AddressHash
+	Owner   Owner
+	Moved   int64
 }
 
 // OutcomeRow is the state of one delivery written after its item's row.

@@ -44,12 +44,7 @@ type Target struct {
 func Plan(dst []Target, n *Notification, endpoints []Endpoint, now int64) []Target {
 	for i := range endpoints {
 		e := &endpoints[i]
-		if !n.Targets.Has(e.Platform) || !e.Alive(now) || e.Push == NoPush {
-			continue
-		}
-		switch e.Platform {
-		case Windows, IOS, Android:
-		case PlatformNone, Web, Polling:
+		if !n.Targets.Has(e.Platform) || !e.Pushable(now) {
 			continue
 		}
 		dst = append(dst, Target{Endpoint: e, Kind: kindFor(n, e)})

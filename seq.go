@@ -14,6 +14,8 @@ const (
 	MaxEpoch = 1<<12 - 1
 	// MaxOffset is the highest Kafka offset a Seq can carry (44 bits).
 	MaxOffset = 1<<seqOffsetBits - 1
+	// MaxSeq is above every record.
+	MaxSeq Seq = MaxEpoch<<seqOffsetBits | MaxOffset
 )
 
 // MakeSeq joins a journal epoch (1 … [MaxEpoch]) and a Kafka offset

@@ -12,6 +12,7 @@ const (
 	whyReplaced = "replaced"
 	whyLeft     = "left"
 	whyUnwanted = "noPush"
+	whyEvicted  = "evicted"
 )
 
 // apply works one record into the user's state. A record that this version

@@ -73,11 +73,13 @@ func decodeChange(b []byte, c *Change) error {
 		case s.varint && s.field == 2:
 			c.Created = carillon.Seq(s.num)
 		case s.varint && s.field == 3:
-			c.Read = Mark(s.num) //nolint:gosec // pinned small values
+			c.Read = carillon.Mark(s.num) //nolint:gosec // pinned small values
 		case s.varint && s.field == 4:
 			c.Action, c.HasAction = carillon.UserAction(s.num), true //nolint:gosec // pinned small values
 		case s.varint && s.field == 5:
 			c.Floor = carillon.Seq(s.num)
+		case s.varint && s.field == 7:
+			c.More = s.num != 0
 		case s.varint:
 		case s.field == 1:
 			if err := fixed(c.ID[:], s.bytes, "change.id"); err != nil {
@@ -169,6 +171,12 @@ func decodeAck(b []byte, a *Ack) error {
 		case s.varint:
 		case s.field == 1:
 			a.Installation = text(s.bytes)
+		case s.field == 4:
+			var id carillon.ID
+			if err := fixed(id[:], s.bytes, "ack.opened"); err != nil {
+				return err
+			}
+			a.Opened = append(a.Opened, id)
 		}
 	}
 	return s.fault("ack")

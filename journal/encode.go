@@ -96,6 +96,9 @@ func (r *Record) appendPart(dst []byte) []byte {
 		dst = appendString(dst, 1, r.Ack.Installation)
 		dst = appendUint(dst, 2, uint64(r.Ack.Incarnation))
 		dst = appendUint(dst, 3, uint64(r.Ack.Position))
+		for i := range r.Ack.Opened {
+			dst = protowire.AppendBytes(protowire.AppendTag(dst, 4, protowire.BytesType), r.Ack.Opened[i][:])
+		}
 	case KindErase:
 		dst, at = openMessage(dst, fieldErase)
 		dst = appendString(dst, 1, r.Erase.By)
@@ -175,7 +178,11 @@ func appendChange(dst []byte, c *Change) []byte {
 		dst = appendPresentInt(dst, 4, int64(c.Action))
 	}
 	dst = appendUint(dst, 5, uint64(c.Floor))
-	return appendString(dst, 6, c.Installation)
+	dst = appendString(dst, 6, c.Installation)
+	if c.More {
+		dst = appendUint(dst, 7, 1)
+	}
+	return dst
 }
 
 func appendUint(dst []byte, field protowire.Number, v uint64) []byte {

@@ -113,29 +113,19 @@ type Leave struct {
 	Reason string
 }
 
-// Mark is a flag that may also be left as it is.
-type Mark uint8
-
-// The marks. Values are pinned.
-const (
-	Keep Mark = iota
-	Unset
-	Set
-)
-
 // Change is what a user did with one notification, or with all up to Floor.
 type Change struct {
 	// ID and Created name the notification; either may be zero.
 	ID      carillon.ID
 	Created carillon.Seq
-	Read    Mark
-	// Action is the new userActionState when HasAction is set.
-	Action    carillon.UserAction
-	HasAction bool
-	// Floor, when not 0, says that everything created before it is read.
+	carillon.Change
+	// Floor, when not 0, says that it is about everything in the feed before it.
 	Floor carillon.Seq
 	// Installation is where it happened, or empty.
 	Installation string
+	// More tells that another change of the same call follows: clears wait for
+	// the last.
+	More bool
 }
 
 // Delete takes a notification away.
@@ -175,6 +165,8 @@ type Ack struct {
 	Installation string
 	Incarnation  carillon.Seq
 	Position     carillon.Seq
+	// Opened are notifications that the user opened there.
+	Opened []carillon.ID
 }
 
 // Erase forgets a user.

@@ -63,8 +63,9 @@ func genEndpoint(t *rapid.T) carillon.Endpoint {
 
 func genChange(t *rapid.T) journal.Change {
 	c := journal.Change{
-		ID: genID(t, "id"), Created: genSeq(t, "created"), Read: journal.Mark(rapid.Byte().Draw(t, "read")),
-		HasAction: rapid.Bool().Draw(t, "hasAction"), Floor: genSeq(t, "floor"), Installation: rapid.String().Draw(t, "installation"),
+		ID: genID(t, "id"), Created: genSeq(t, "created"), Floor: genSeq(t, "floor"), Installation: rapid.String().Draw(t, "installation"),
+		Change: carillon.Change{Read: carillon.Mark(rapid.Byte().Draw(t, "read")), HasAction: rapid.Bool().Draw(t, "hasAction")},
+		More:   rapid.Bool().Draw(t, "more"),
 	}
 	if c.HasAction {
 		c.Action = carillon.UserAction(rapid.Byte().Draw(t, "action"))
@@ -101,6 +102,9 @@ func genRecord(t *rapid.T) journal.Record {
 		r.Release = journal.Release{ID: genID(t, "id"), Created: genSeq(t, "c"), Content: genSeq(t, "s")}
 	case journal.KindAck:
 		r.Ack = journal.Ack{Installation: text.Draw(t, "i"), Incarnation: genSeq(t, "in"), Position: genSeq(t, "p")}
+		for range rapid.IntRange(0, 3).Draw(t, "opened") {
+			r.Ack.Opened = append(r.Ack.Opened, genID(t, "o"))
+		}
 	case journal.KindErase:
 		r.Erase = journal.Erase{By: text.Draw(t, "by")}
 	case journal.KindNone, journal.KindForeign:

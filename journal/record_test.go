@@ -49,7 +49,10 @@ func samples() map[string]journal.Record {
 		}),
 		"change": with(func(r *journal.Record) {
 			r.Kind = journal.KindChange
-			r.Change = journal.Change{ID: id, Created: seq, Read: journal.Set, HasAction: true, Action: carillon.NoInteraction, Floor: seq - 1, Installation: "phone"}
+			r.Change = journal.Change{
+				ID: id, Created: seq, Change: carillon.Change{Read: carillon.Set, HasAction: true, Action: carillon.NoInteraction},
+				Floor: seq - 1, Installation: "phone", More: true,
+			}
 		}),
 		"delete": with(func(r *journal.Record) {
 			r.Kind, r.Delete = journal.KindDelete, journal.Delete{ID: id, Created: seq, Installation: "phone"}
@@ -65,7 +68,7 @@ func samples() map[string]journal.Record {
 			r.Kind, r.Release = journal.KindRelease, journal.Release{ID: id, Created: seq, Content: seq + 1}
 		}),
 		"ack": with(func(r *journal.Record) {
-			r.Kind, r.Ack = journal.KindAck, journal.Ack{Installation: "phone", Incarnation: seq, Position: seq + 9}
+			r.Kind, r.Ack = journal.KindAck, journal.Ack{Installation: "phone", Incarnation: seq, Position: seq + 9, Opened: []carillon.ID{id, {1}}}
 		}),
 		"erase": with(func(r *journal.Record) { r.Kind, r.Erase = journal.KindErase, journal.Erase{By: "client-1"} }),
 	}

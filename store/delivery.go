@@ -197,5 +197,5 @@ func touched(d *carillon.Delivery) int64 { return max(d.Handed, d.Answered) }
 
 // Version is the seq that wrote an item last.
 func Version(it *carillon.Item) carillon.Seq {
-	return max(it.Content, it.State.ReadSeq, it.State.ActionSeq)
+	return max(it.Content, it.State.Seq())
 }

@@ -7,7 +7,7 @@
 //
 // Lower never overwrites higher. Who makes the comparison depends on the row:
 //
-//   - item (with its id and feed rows) and idem: the writer. A user's rows are
+//   - item (with its id and feed rows), idem, floor, sync and owner: the writer. A user's rows are
 //     written by one shard, in the order of the journal, so a record beyond
 //     what was applied is newer by construction and nothing is read before the
 //     write. A record that may be a replay is looked up first (Item, Find,
@@ -25,4 +25,10 @@
 //
 // Reading is defended as well: should two versions of one row stand in two
 // generations, the higher version counts, and only then its expiry.
+//
+// # State
+//
+// An item's row holds what was done with it one by one. What a user said of
+// everything before a seq (his floor) is one row of his; reading works it into
+// each item, so that nobody sees the difference.
 package store

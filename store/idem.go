@@ -13,7 +13,11 @@ func AppendIdem(dst []byte, m *carillon.Idem) []byte {
 	dst = append(dst, m.BodyHash[:]...)
 	dst = append(dst, m.ID[:]...)
 	dst = binary.AppendUvarint(dst, uint64(m.Seq))
-	return binary.AppendVarint(dst, m.Expires)
+	dst = binary.AppendVarint(dst, m.Expires)
+	if m.Refused != 0 {
+		dst = append(dst, byte(m.Refused))
+	}
+	return dst
 }
 
 // DecodeIdem reads the row of the keyed request rid.
@@ -25,5 +29,8 @@ func DecodeIdem(b []byte, rid carillon.RequestID, m *carillon.Idem) error {
 	copy(m.ID[:], r.bytes(len(m.ID)))
 	m.Seq = carillon.Seq(r.uvarint())
 	m.Expires = r.varint()
+	if len(r.b) > 0 { // rows of before there were refusals end here
+		m.Refused = carillon.Code(r.byte())
+	}
 	return r.err("idem")
 }

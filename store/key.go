@@ -24,7 +24,7 @@ const (
 	// AreaPartition holds rows of a journal partition, outside the
 	// generations: kind (1), partition (4), and what the kind adds.
 	AreaPartition Area = 0x02
-	// AreaHash is reserved for rows keyed by a hash: owner(address).
+	// AreaHash is reserved.
 	AreaHash Area = 0x03
 	// AreaUser holds rows of users: generation (4), user, kind (1), and what
 	// the kind adds.
@@ -40,17 +40,20 @@ const (
 	KindEndpoint Kind = 0x01 // installation id
 	KindItem     Kind = 0x02 // created seq, newest first
 	KindID       Kind = 0x03 // derived id (16): its created seq
-	KindFeed     Kind = 0x04 // content seq, when it is not the created one: its created seq
+	KindFeed     Kind = 0x04 // seq of its last change, when that is not the created one: its created seq
 	KindOutcome  Kind = 0x05 // created seq newest first, content seq, turn (1), installation id
 	KindIdem     Kind = 0x06 // request id (16)
 
-	// KindFloor and the next two are reserved, not written yet.
-	KindFloor  Kind = 0x07 // nothing: everything before a seq is read
-	KindSync   Kind = 0x08 // installation id: owed, cleared and acked seq
+	KindFloor Kind = 0x07 // nothing: what was said of everything before a seq
+	KindSync  Kind = 0x08 // nothing: what endpoints were told and are owed
+	// KindErased is reserved, not written yet.
 	KindErased Kind = 0x09 // nothing: the seq that erased the user
+	// KindOwner stands by address, not by user: its user's host is empty and his
+	// id is the hash of the address.
+	KindOwner Kind = 0x0a // nothing: whose the address is
 
 	// Kinds is one above the highest kind.
-	Kinds = 0x0a
+	Kinds = 0x0b
 )
 
 // PartitionKind tells the rows of a partition apart. Values are pinned.
@@ -73,12 +76,17 @@ type Turn byte
 const (
 	TurnPush Turn = iota
 	TurnFallback
+	TurnClear // of hints only: a clear is in no item's deliveries
 )
 
 // TurnOf is the turn that a kind of push belongs to.
 func TurnOf(k carillon.Kind) Turn {
-	if k == carillon.KindFallback {
+	switch k {
+	case carillon.KindFallback:
 		return TurnFallback
+	case carillon.KindClear:
+		return TurnClear
+	case carillon.KindNone, carillon.KindAlert, carillon.KindData, carillon.KindTap:
 	}
 	return TurnPush
 }
@@ -182,8 +190,16 @@ func AppendIDKey(dst []byte, g Generation, u carillon.User, id carillon.ID) []by
 }
 
 // AppendFeedKey appends the key of a feed entry.
-func AppendFeedKey(dst []byte, g Generation, u carillon.User, content carillon.Seq) []byte {
-	return binary.BigEndian.AppendUint64(AppendPrefix(dst, g, u, KindFeed), uint64(content))
+func AppendFeedKey(dst []byte, g Generation, u carillon.User, at carillon.Seq) []byte {
+	return binary.BigEndian.AppendUint64(AppendPrefix(dst, g, u, KindFeed), uint64(at))
+}
+
+// ReadFeedKey is the seq of a feed entry by what follows the prefix in its key.
+func ReadFeedKey(suffix []byte) (at carillon.Seq, ok bool) {
+	if len(suffix) != seqBytes {
+		return 0, false
+	}
+	return carillon.Seq(binary.BigEndian.Uint64(suffix)), true
 }
 
 // AppendEndpointKey appends the key of an endpoint.

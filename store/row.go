@@ -30,6 +30,8 @@ const (
 	stateDeleted
 	stateReadSeq
 	stateActionSeq
+	stateDeletedSeq
+	stateChanged
 )
 
 // Bits of a delivery.
@@ -80,7 +82,7 @@ func AppendItem(dst []byte, it *carillon.Item) []byte {
 		dst = binary.AppendVarint(dst, it.Planned-it.Accepted)
 	}
 	if bits&itemState != 0 {
-		dst = appendState(dst, &it.State, it.Created)
+		dst = appendState(dst, &it.State, it.Created, it.Accepted)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(it.Deliveries)))
 	for i := range it.Deliveries {
@@ -113,7 +115,7 @@ func DecodeItem(b []byte, created carillon.Seq, it *carillon.Item) error {
 		it.Planned = it.Accepted + r.varint()
 	}
 	if bits&itemState != 0 {
-		r.state(&it.State, created)
+		r.state(&it.State, created, it.Accepted)
 	}
 	n := r.uvarint()
 	if n > uint64(len(r.b)) { // a delivery takes several bytes
@@ -127,6 +129,7 @@ func DecodeItem(b []byte, created carillon.Seq, it *carillon.Item) error {
 		}
 	}
 	it.Body = r.b
+	it.Feed = Version(it)
 	return r.err("item")
 }
 
@@ -141,7 +144,7 @@ func ItemExpires(b []byte) (int64, error) {
 	return expires, r.err("item")
 }
 
-func appendState(dst []byte, s *carillon.State, base carillon.Seq) []byte {
+func appendState(dst []byte, s *carillon.State, base carillon.Seq, at int64) []byte {
 	var bits byte
 	if s.Read {
 		bits |= stateRead
@@ -155,6 +158,12 @@ func appendState(dst []byte, s *carillon.State, base carillon.Seq) []byte {
 	if s.ActionSeq != 0 {
 		bits |= stateActionSeq
 	}
+	if s.DeletedSeq != 0 {
+		bits |= stateDeletedSeq
+	}
+	if s.Changed != 0 {
+		bits |= stateChanged
+	}
 	dst = append(dst, bits, byte(s.Action))
 	if s.ReadSeq != 0 {
 		dst = appendSeq(dst, s.ReadSeq, base)
@@ -162,10 +171,16 @@ func appendState(dst []byte, s *carillon.State, base carillon.Seq) []byte {
 	if s.ActionSeq != 0 {
 		dst = appendSeq(dst, s.ActionSeq, base)
 	}
+	if s.DeletedSeq != 0 {
+		dst = appendSeq(dst, s.DeletedSeq, base)
+	}
+	if s.Changed != 0 {
+		dst = binary.AppendVarint(dst, s.Changed-at)
+	}
 	return dst
 }
 
-func (r *reader) state(s *carillon.State, base carillon.Seq) {
+func (r *reader) state(s *carillon.State, base carillon.Seq, at int64) {
 	bits := r.byte()
 	s.Read = bits&stateRead != 0
 	s.Deleted = bits&stateDeleted != 0
@@ -175,6 +190,12 @@ func (r *reader) state(s *carillon.State, base carillon.Seq) {
 	}
 	if bits&stateActionSeq != 0 {
 		s.ActionSeq = r.seq(base)
+	}
+	if bits&stateDeletedSeq != 0 {
+		s.DeletedSeq = r.seq(base)
+	}
+	if bits&stateChanged != 0 {
+		s.Changed = at + r.varint()
 	}
 }
 

@@ -23,6 +23,11 @@ func FuzzRows(f *testing.F) {
 	f.Add(store.AppendItem(nil, parkedItem()))
 	f.Add(store.AppendHint(nil, carillon.KindTap, accepted))
 	f.Add(store.AppendLedger(nil, sampleLedger()))
+	f.Add(store.AppendFloor(nil, carillon.Floor{{Change: carillon.Change{Read: carillon.Set}, Before: 7, At: 9, When: 3}}, accepted))
+	f.Add(store.AppendSync(nil, &carillon.Sync{
+		Expires: accepted, Recent: []carillon.ClearedID{{At: 7}}, Endpoints: []carillon.EndpointSync{{Endpoint: "phone", Owed: 7, Due: 5}},
+	}))
+	f.Add(store.AppendOwner(nil, &carillon.Owner{User: "a.example/dev.alice", Installation: "phone", Claimed: 7, Expires: accepted}))
 	f.Fuzz(func(t *testing.T, row []byte) {
 		again := func(what string, once []byte, decode func(b []byte) ([]byte, error)) {
 			twice, err := decode(once)
@@ -62,6 +67,20 @@ func FuzzRows(f *testing.F) {
 		try("hint", func(b []byte) ([]byte, error) {
 			kind, expires, err := store.DecodeHint(b)
 			return store.AppendHint(nil, kind, expires), err
+		})
+		try("floor", func(b []byte) ([]byte, error) {
+			f, expires, err := store.DecodeFloor(b)
+			return store.AppendFloor(nil, f, expires), err
+		})
+		try("sync", func(b []byte) ([]byte, error) {
+			var y carillon.Sync
+			err := store.DecodeSync(b, &y)
+			return store.AppendSync(nil, &y), err
+		})
+		try("owner", func(b []byte) ([]byte, error) {
+			var o carillon.Owner
+			err := store.DecodeOwner(b, &o)
+			return store.AppendOwner(nil, &o), err
 		})
 		try("ledger", func(b []byte) ([]byte, error) {
 			l := carillon.LedgerRow{From: 77}

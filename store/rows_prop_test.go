@@ -63,9 +63,10 @@ func TestItemRoundTrip(t *testing.T) {
 			Body: rapid.SliceOf(rapid.Byte()).Draw(t, "body"), Deliveries: rapid.SliceOfN(deliveries(), 0, 4).Draw(t, "deliveries"),
 			State: carillon.State{
 				Read: rapid.Bool().Draw(t, "read"), Action: carillon.UserAction(rapid.Byte().Draw(t, "action")), Deleted: rapid.Bool().Draw(t, "deleted"),
-				ReadSeq: seqs().Draw(t, "readSeq"), ActionSeq: seqs().Draw(t, "actionSeq"),
+				ReadSeq: seqs().Draw(t, "readSeq"), ActionSeq: seqs().Draw(t, "actionSeq"), DeletedSeq: seqs().Draw(t, "deletedSeq"), Changed: times().Draw(t, "changed"),
 			},
 		}
+		want.Feed = store.Version(want)
 		row := store.AppendItem(nil, want)
 		var got carillon.Item
 		if err := store.DecodeItem(row, want.Created, &got); err != nil {
@@ -123,7 +124,23 @@ func TestSmallRowsRoundTrip(t *testing.T) {
 			t.Fatalf("tombstone: left %v, %v, %+v", left, err, got)
 		}
 
-		idem := carillon.Idem{RID: carillon.RequestID{1}, BodyHash: [16]byte(ids().Draw(t, "hash")), ID: ids().Draw(t, "id"), Seq: seqs().Draw(t, "seq"), Expires: times().Draw(t, "idem expires")}
+		var floor carillon.Floor
+		for range rapid.IntRange(0, 4).Draw(t, "marks") {
+			m := carillon.FloorMark{Before: seqs().Draw(t, "before"), At: seqs().Draw(t, "at"), When: times().Draw(t, "when")}
+			m.Read, m.HasAction, m.Action = carillon.Mark(rapid.ByteRange(0, 2).Draw(t, "mark")), rapid.Bool().Draw(t, "has"), carillon.UserAction(rapid.ByteRange(0, 3).Draw(t, "floor action"))
+			floor = append(floor, m)
+		}
+		lowered, expires, err := store.DecodeFloor(store.AppendFloor(nil, floor, got.Expires))
+		if d := gocmp.Diff(floor, lowered); d != "" || expires != got.Expires || err != nil {
+			t.Fatalf("%d, %v (-want +got)\n%s", expires, err, d)
+		}
+		owner := carillon.Owner{User: want.Address, Installation: want.AppID, Version: want.Version, Claimed: want.Addressed, Expires: want.Expires}
+		var o carillon.Owner
+		if err := store.DecodeOwner(store.AppendOwner(nil, &owner), &o); err != nil || o != owner {
+			t.Fatalf("%+v, %v, want %+v", o, err, owner)
+		}
+
+		idem := carillon.Idem{RID: carillon.RequestID{1}, BodyHash: [16]byte(ids().Draw(t, "hash")), ID: ids().Draw(t, "id"), Seq: seqs().Draw(t, "seq"), Expires: times().Draw(t, "idem expires"), Refused: carillon.Code(rapid.Byte().Draw(t, "refused"))}
 		var m carillon.Idem
 		if err := store.DecodeIdem(store.AppendIdem(nil, &idem), idem.RID, &m); err != nil || m != idem {
 			t.Fatalf("%+v, %v, want %+v", m, err, idem)
@@ -251,6 +268,29 @@ func TestLedgerRoundTrip(t *testing.T) {
 		}
 		if expires, err := store.LedgerExpires(row); err != nil || expires != want.Expires {
 			t.Fatalf("LedgerExpires = %d, %v", expires, err)
+		}
+	})
+}
+
+func TestSyncRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := carillon.Sync{Lost: seqs().Draw(t, "lost"), Expires: times().Draw(t, "expires")}
+		for range rapid.IntRange(0, 5).Draw(t, "recent") {
+			want.Recent = append(want.Recent, carillon.ClearedID{ID: ids().Draw(t, "id"), At: seqs().Draw(t, "at")})
+		}
+		for range rapid.IntRange(0, 3).Draw(t, "endpoints") {
+			want.Endpoints = append(want.Endpoints, carillon.EndpointSync{
+				Endpoint: rapid.String().Draw(t, "endpoint"), Incarnation: seqs().Draw(t, "incarnation"), Owed: seqs().Draw(t, "owed"),
+				Cleared: seqs().Draw(t, "cleared"), Acked: seqs().Draw(t, "acked"), Until: times().Draw(t, "until"), Due: times().Draw(t, "due"),
+				Attempts: rapid.Byte().Draw(t, "attempts"),
+			})
+		}
+		var got carillon.Sync
+		if err := store.DecodeSync(store.AppendSync(nil, &want), &got); err != nil {
+			t.Fatal(err)
+		}
+		if d := gocmp.Diff(want, got); d != "" {
+			t.Fatalf("(-want +got)\n%s", d)
 		}
 	})
 }

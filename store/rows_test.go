@@ -30,6 +30,7 @@ func sampleItem() *carillon.Item {
 		Accepted: accepted, Journalled: accepted + 2, Planned: accepted + 5, Expires: accepted + 7*86_400_000,
 		Body:  []byte("body"),
 		State: carillon.State{Read: true, Action: carillon.Dismissed, ReadSeq: carillon.MakeSeq(1, 1020), ActionSeq: carillon.MakeSeq(1, 1021)},
+		Feed:  carillon.MakeSeq(1, 1021),
 		Deliveries: []carillon.Delivery{
 			{
 				Endpoint: "phone", Incarnation: carillon.MakeSeq(1, 900), Addressed: carillon.MakeSeq(1, 950), Platform: carillon.IOS,
@@ -52,7 +53,7 @@ func sampleItem() *carillon.Item {
 // plainItem is the row of the normal path.
 func plainItem() *carillon.Item {
 	it := sampleItem()
-	it.Content, it.ID, it.State = it.Created, carillon.ID{}, carillon.State{}
+	it.Content, it.ID, it.State, it.Feed = it.Created, carillon.ID{}, carillon.State{}, it.Created
 	it.Deliveries = it.Deliveries[:1]
 	it.Deliveries[0].Addressed = it.Deliveries[0].Incarnation
 	return it

@@ -25,6 +25,20 @@ type Reader interface {
 	Idem(u carillon.User, rid carillon.RequestID) (carillon.Idem, bool, error)
 }
 
+// State is what the walk and the doors read of what users did.
+type State interface {
+	// Feed appends up to n places after a seq at which live items changed, in
+	// ascending order.
+	Feed(dst []carillon.FeedEntry, u carillon.User, after carillon.Seq, n int) ([]carillon.FeedEntry, error)
+	// Floor is what the user said of everything before some seqs; Item and Items
+	// have worked it in.
+	Floor(u carillon.User) (carillon.Floor, error)
+	// Sync is what the user's endpoints were told and are owed.
+	Sync(u carillon.User) (carillon.Sync, error)
+	// Owner is whose a push address is.
+	Owner(h carillon.AddressHash) (carillon.Owner, bool, error)
+}
+
 // Hints is what the walk reads of deliveries that wait durably.
 type Hints interface {
 	// Due appends up to n due rows of a partition, soonest first, after a row.
@@ -39,6 +53,7 @@ type Hints interface {
 // Store is what the suite tests.
 type Store interface {
 	Reader
+	State
 	Hints
 	Progress(partition int32) (carillon.Progress, error)
 	Write(rows *carillon.Rows, sync bool) error
@@ -78,6 +93,10 @@ func Run(t *testing.T, b Backend) {
 		{"derived ids lead to their items", testFind},
 		{"a moved item has one version", testMoved},
 		{"requests are remembered until they expire", testIdem},
+		{"the feed tells what changed", testFeed},
+		{"the floor is in every item before it", testFloor},
+		{"what endpoints are owed is read back", testSync},
+		{"addresses have one owner", testOwner},
 		{"progress only grows", testProgress},
 		{"due rows come soonest first", testDue},
 		{"parked rows come in the order of the journal", testParked},

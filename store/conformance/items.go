@@ -129,8 +129,8 @@ func testMoved(_ *testing.T, r *rig) {
 	r.same(longer, r.item(alice(), seq(11)))
 	r.same([]carillon.Seq{seq(11)}, r.items(alice(), 0, 10))
 	read := *longer // the same content, read: it stays where it is
-	read.State = carillon.State{Read: true, ReadSeq: seq(30)}
-	r.write(put(alice(), &read, longer.Expires))
+	read.State, read.Feed = carillon.State{Read: true, ReadSeq: seq(30)}, seq(30)
+	r.write(putOver(alice(), &read, longer.Expires, longer.Feed))
 	r.same(&read, r.item(alice(), seq(11)))
 }
 

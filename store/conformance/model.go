@@ -95,12 +95,13 @@ func (m *model) change(rt *rapid.T) {
 	it.Deliveries = slices.Clone(old.Deliveries)
 	if rapid.Bool().Draw(rt, "content") {
 		it.Content = seq(m.seq())
-		it.Deliveries = item(1, 1, 0).Deliveries
+		it.Deliveries, it.State = item(1, 1, 0).Deliveries, carillon.State{}
 	} else {
-		it.State.Read, it.State.ReadSeq = true, seq(m.seq())
+		it.State.Apply(carillon.Change{Read: carillon.Mark(rapid.ByteRange(1, 2).Draw(rt, "read"))}, seq(m.seq()), m.now())
 	}
+	it.Feed = store.Version(&it)
 	m.items[it.Created] = &it
-	rows := put(m.u, &it, old.Expires)
+	rows := putOver(m.u, &it, old.Expires, old.Feed)
 	if it.Content != old.Content {
 		rows.Dues, rows.Parked = m.unrest(it.Created)
 	}
@@ -217,6 +218,14 @@ func (m *model) check(*rapid.T) {
 	}
 	slices.Reverse(seqs)
 	m.same(seqs, m.rig.items(m.u, 0, 1000))
+	var feed []carillon.FeedEntry
+	for _, s := range seqs {
+		if it := m.items[s]; it.Feed != it.Created {
+			feed = append(feed, carillon.FeedEntry{Seq: it.Feed, Created: s})
+		}
+	}
+	slices.SortFunc(feed, func(a, b carillon.FeedEntry) int { return cmp.Compare(a.Seq, b.Seq) })
+	m.same(feed, m.feed(m.u, 0, 1000))
 	var eps []carillon.Endpoint
 	for id, row := range m.endpoints {
 		switch {

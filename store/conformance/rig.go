@@ -81,6 +81,15 @@ func (r *rig) items(u carillon.User, before carillon.Seq, n int) []carillon.Seq 
 	return seqs
 }
 
+func (r *rig) feed(u carillon.User, after carillon.Seq, n int) []carillon.FeedEntry {
+	r.Helper()
+	entries, err := r.s.Feed(nil, u, after, n)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return entries
+}
+
 func (r *rig) same(want, got any) {
 	r.Helper()
 	if d := gocmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
@@ -112,7 +121,7 @@ func leave(u carillon.User, e carillon.Endpoint, moved int64) *carillon.Rows {
 func item(created, content, expires int64) *carillon.Item {
 	return &carillon.Item{
 		Created: seq(created), Content: seq(content), Partition: 3, Accepted: 1000, Journalled: 1002, Planned: 1005, Expires: expires,
-		Body: []byte("body"),
+		Body: []byte("body"), Feed: seq(max(created, content)),
 		Deliveries: []carillon.Delivery{
 			{Endpoint: "phone", Incarnation: seq(1), Addressed: seq(1), Platform: carillon.IOS, Kind: carillon.KindAlert},
 			{
@@ -124,7 +133,12 @@ func item(created, content, expires int64) *carillon.Item {
 }
 
 func put(u carillon.User, it *carillon.Item, moved int64) *carillon.Rows {
-	return &carillon.Rows{Items: []carillon.ItemRow{{User: u, Item: it, Moved: moved}}}
+	return putOver(u, it, moved, 0)
+}
+
+// putOver writes an item over one that stood elsewhere in the feed.
+func putOver(u carillon.User, it *carillon.Item, moved int64, was carillon.Seq) *carillon.Rows {
+	return &carillon.Rows{Items: []carillon.ItemRow{{User: u, Item: it, Moved: moved, Was: was}}}
 }
 
 func outcome(u carillon.User, it *carillon.Item, d carillon.Delivery) *carillon.Rows {

@@ -48,6 +48,13 @@ func (s *Store) Items(u carillon.User, before carillon.Seq, n int) ([]*carillon.
 	}
 	items = slices.DeleteFunc(items, func(it *carillon.Item) bool { return it.Expires <= now })
 	items = items[:min(n, len(items))]
+	floor, err := s.floor(s.db, s.directory.Load(), u, now)
+	if err != nil {
+		return nil, err
+	}
+	for _, it := range items {
+		floor.Merge(it.Content, &it.State)
+	}
 	if err := s.settle(s.db, s.directory.Load(), u, now, items...); err != nil {
 		return nil, err
 	}

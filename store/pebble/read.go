@@ -129,6 +129,11 @@ func (s *Store) item(r pebble.Reader, d *directory, now int64, u carillon.User, 
 	if found == nil || found.Expires <= now {
 		return nil, nil
 	}
+	floor, err := s.floor(r, d, u, now)
+	if err != nil {
+		return nil, err
+	}
+	floor.Merge(found.Content, &found.State)
 	return found, s.settle(r, d, u, now, found)
 }
 

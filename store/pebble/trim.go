@@ -118,7 +118,7 @@ func (s *Store) drop(b *pebble.Batch, u carillon.User, versions []spot, now int6
 	return it != nil, nil
 }
 
-// dropRefs removes the rows that lead to an item by its id and its content seq.
+// dropRefs removes the rows that lead to an item by its id and its place in the feed.
 func (s *Store) dropRefs(b *pebble.Batch, d *directory, u carillon.User, it *carillon.Item, now int64) error {
 	if !it.ID.IsZero() {
 		for _, g := range s.generationsOf(d, store.KindID, now) {
@@ -127,11 +127,11 @@ func (s *Store) dropRefs(b *pebble.Batch, d *directory, u carillon.User, it *car
 			}
 		}
 	}
-	if it.Content == it.Created {
+	if it.Feed == it.Created {
 		return nil
 	}
 	for _, g := range s.generationsOf(d, store.KindFeed, now) {
-		if err := s.dropRef(b, store.AppendFeedKey(nil, g, u, it.Content), it.Created); err != nil {
+		if err := s.dropRef(b, store.AppendFeedKey(nil, g, u, it.Feed), it.Created); err != nil {
 			return err
 		}
 	}

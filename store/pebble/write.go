@@ -27,7 +27,8 @@ func (s *Store) Write(rows *carillon.Rows, sync bool) error {
 		return err
 	}
 	defer s.leave()
-	n := len(rows.Items) + len(rows.Outcomes) + len(rows.Endpoints) + len(rows.Idems) + len(rows.Dues) + len(rows.Parked) + len(rows.Ledger)
+	n := len(rows.Items) + len(rows.Outcomes) + len(rows.Endpoints) + len(rows.Idems) + len(rows.Floors) + len(rows.Syncs) + len(rows.Owners) +
+		len(rows.Dues) + len(rows.Parked) + len(rows.Ledger)
 	if n+len(rows.Positions) > 0 {
 		if err := s.write(rows, sync && len(rows.Positions) == 0); err != nil {
 			return err
@@ -117,7 +118,7 @@ const rowOverhead = 192
 // batchBytes guesses how large a batch becomes, so that it grows once.
 func batchBytes(rows *carillon.Rows) int {
 	n := 64 + rowOverhead*(len(rows.Items)+len(rows.Outcomes)+len(rows.Idems)+2*len(rows.Endpoints)+
-		len(rows.Dues)+len(rows.Parked)+len(rows.Ledger)+len(rows.Positions))
+		len(rows.Floors)+2*len(rows.Syncs)+len(rows.Owners)+len(rows.Dues)+len(rows.Parked)+len(rows.Ledger)+len(rows.Positions))
 	for i := range rows.Items {
 		n += len(rows.Items[i].Item.Body)
 	}
@@ -145,6 +146,15 @@ func (w *writer) rows(rows *carillon.Rows) error {
 			return err
 		}
 	}
+	if err := w.floors(rows.Floors); err != nil {
+		return err
+	}
+	if err := w.syncs(rows.Syncs); err != nil {
+		return err
+	}
+	if err := w.owners(rows.Owners); err != nil {
+		return err
+	}
 	return w.partitions(rows)
 }
 
@@ -167,14 +177,15 @@ func (w *writer) item(row *carillon.ItemRow) error {
 	if err := w.b.Set(w.key, w.value, nil); err != nil {
 		return err
 	}
-	if it.ID.IsZero() && it.Content == it.Created {
+	if it.ID.IsZero() && row.Was <= it.Created && store.Version(it) == it.Created {
 		return nil
 	}
 	return w.refs(row, old, moved)
 }
 
-// refs writes the rows that lead to an item: by its derived id, and by the seq
-// of its present content.
+// refs writes the rows that lead to an item: by its derived id, and by its place
+// in the feed when it moved there. An item that is deleted leaves its id to
+// another.
 func (w *writer) refs(row *carillon.ItemRow, old store.Generation, moved bool) error {
 	it := row.Item
 	w.value = store.AppendRef(w.value[:0], store.Ref{Created: it.Created, Expires: it.Expires})
@@ -198,10 +209,17 @@ func (w *writer) refs(row *carillon.ItemRow, old store.Generation, moved bool) e
 			return err
 		}
 	}
-	if it.Content == it.Created {
+	at := store.Version(it)
+	if was := row.Was; was > it.Created && (was != at || moved) {
+		w.key = store.AppendFeedKey(w.key[:0], old, row.User, was)
+		if err := w.b.Delete(w.key, nil); err != nil {
+			return err
+		}
+	}
+	if at == it.Created {
 		return nil
 	}
-	return put(store.KindFeed, func(g store.Generation) []byte { return store.AppendFeedKey(w.key[:0], g, row.User, it.Content) })
+	return put(store.KindFeed, func(g store.Generation) []byte { return store.AppendFeedKey(w.key[:0], g, row.User, at) })
 }
 
 func (w *writer) outcome(row *carillon.OutcomeRow) error {

@@ -1,0 +1,144 @@
+package store
+
+import (
+	"encoding/binary"
+
+	"carillon"
+)
+
+// Bits of a floor's mark.
+const (
+	markAction = 1 << iota
+)
+
+// AppendFloor appends a user's floor: format, expires, the number of marks, and
+// for each its bits, read, action, before, at − before and when.
+func AppendFloor(dst []byte, f carillon.Floor, expires int64) []byte {
+	dst = append(dst, rowFormat)
+	dst = binary.AppendVarint(dst, expires)
+	dst = binary.AppendUvarint(dst, uint64(len(f)))
+	for i := range f {
+		m := &f[i]
+		var bits byte
+		if m.HasAction {
+			bits |= markAction
+		}
+		dst = append(dst, bits, byte(m.Read), byte(m.Action))
+		dst = binary.AppendUvarint(dst, uint64(m.Before))
+		dst = appendSeq(dst, m.At, m.Before)
+		dst = binary.AppendVarint(dst, m.When)
+	}
+	return dst
+}
+
+// DecodeFloor reads a floor's row.
+func DecodeFloor(b []byte) (f carillon.Floor, expires int64, err error) {
+	r := reader{b: b}
+	r.format()
+	expires = r.varint()
+	n := r.uvarint()
+	if n > uint64(len(r.b)) { // a mark takes several bytes
+		r.fail()
+	}
+	if !r.bad && n > 0 {
+		f = make(carillon.Floor, n)
+		for i := range f {
+			m := &f[i]
+			bits := r.byte()
+			m.Read, m.Action, m.HasAction = carillon.Mark(r.byte()), carillon.UserAction(r.byte()), bits&markAction != 0
+			m.Before = carillon.Seq(r.uvarint())
+			m.At = r.seq(m.Before)
+			m.When = r.varint()
+		}
+	}
+	return f, expires, r.err("floor")
+}
+
+// AppendSync appends what a user's endpoints are owed: format, expires, lost,
+// the recent ones (id, at − lost), then the endpoints (id, incarnation, and
+// against that owed, cleared and acked; until, due, attempts).
+func AppendSync(dst []byte, y *carillon.Sync) []byte {
+	dst = append(dst, rowFormat)
+	dst = binary.AppendVarint(dst, y.Expires)
+	dst = binary.AppendUvarint(dst, uint64(y.Lost))
+	dst = binary.AppendUvarint(dst, uint64(len(y.Recent)))
+	last := y.Lost
+	for i := range y.Recent {
+		c := &y.Recent[i]
+		dst = append(dst, c.ID[:]...)
+		dst = appendSeq(dst, c.At, last)
+		last = c.At
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(y.Endpoints)))
+	for i := range y.Endpoints {
+		e := &y.Endpoints[i]
+		dst = appendString(dst, e.Endpoint)
+		dst = binary.AppendUvarint(dst, uint64(e.Incarnation))
+		dst = appendSeq(dst, e.Owed, e.Incarnation)
+		dst = appendSeq(dst, e.Cleared, e.Owed)
+		dst = appendSeq(dst, e.Acked, e.Owed)
+		dst = binary.AppendVarint(dst, e.Until)
+		dst = binary.AppendVarint(dst, e.Due)
+		dst = append(dst, e.Attempts)
+	}
+	return dst
+}
+
+// DecodeSync reads what [AppendSync] wrote.
+func DecodeSync(b []byte, y *carillon.Sync) error {
+	r := reader{b: b}
+	r.format()
+	*y = carillon.Sync{Expires: r.varint(), Lost: carillon.Seq(r.uvarint())}
+	n := r.uvarint()
+	if n > uint64(len(r.b)) {
+		r.fail()
+	}
+	last := y.Lost
+	if !r.bad && n > 0 {
+		y.Recent = make([]carillon.ClearedID, n)
+		for i := range y.Recent {
+			copy(y.Recent[i].ID[:], r.bytes(len(carillon.ID{})))
+			last = r.seq(last)
+			y.Recent[i].At = last
+		}
+	}
+	n = r.uvarint()
+	if n > uint64(len(r.b)) {
+		r.fail()
+	}
+	if !r.bad && n > 0 {
+		y.Endpoints = make([]carillon.EndpointSync, n)
+		for i := range y.Endpoints {
+			e := &y.Endpoints[i]
+			e.Endpoint = r.string()
+			e.Incarnation = carillon.Seq(r.uvarint())
+			e.Owed = r.seq(e.Incarnation)
+			e.Cleared, e.Acked = r.seq(e.Owed), r.seq(e.Owed)
+			e.Until, e.Due = r.varint(), r.varint()
+			e.Attempts = r.byte()
+		}
+	}
+	return r.err("sync")
+}
+
+// AppendOwner appends the row of a push address.
+func AppendOwner(dst []byte, o *carillon.Owner) []byte {
+	dst = append(dst, rowFormat)
+	dst = binary.AppendVarint(dst, o.Expires)
+	dst = binary.AppendUvarint(dst, uint64(o.Claimed))
+	dst = binary.AppendUvarint(dst, uint64(o.Version))
+	dst = appendString(dst, o.User)
+	return appendString(dst, o.Installation)
+}
+
+// DecodeOwner reads what [AppendOwner] wrote.
+func DecodeOwner(b []byte, o *carillon.Owner) error {
+	r := reader{b: b}
+	r.format()
+	*o = carillon.Owner{Expires: r.varint(), Claimed: carillon.Seq(r.uvarint()), Version: carillon.Seq(r.uvarint())}
+	o.User, o.Installation = r.string(), r.string()
+	return r.err("owner")
+}
+
+// AddressUser is the user under whom an address's row stands.
+func AddressUser(h carillon.AddressHash) carillon.User { return carillon.User{ID: h.String()} }
