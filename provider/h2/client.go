@@ -82,12 +82,12 @@ func (c *Client) Limit() int { return int(c.limit.Load()) }
 // InFlight returns the requests handed over on a connection and not answered.
 func (c *Client) InFlight() int { return int(c.inFlight.Load()) }
 
-// SetMaxInFlight moves the cap on the connection's unanswered requests, up to
-// Config.MaxInFlight. What is open above a lower one is not touched. The next
-// connection starts with Config.MaxInFlight again.
-func (c *Client) SetMaxInFlight(n int) {
+// Halve has the connection carry half of its Limit, or all of it again. What is
+// open above that is not touched, and the next connection is not meant. OnRoom is
+// not called.
+func (c *Client) Halve(on bool) {
 	if cn := c.cur.Load(); cn != nil {
-		cn.setCap(n)
+		cn.halve(on)
 	}
 }
 

@@ -70,7 +70,7 @@ type conn struct {
 	peerHeaderList int
 	staticSize     int
 
-	most     int    // our own limit of streams
+	halved   bool   // half of the limit is enough
 	noise    int    // frames that brought nothing since the last tick or answer
 	received uint32 // DATA bytes not yet given back as connection credit
 	soonest  int64  // no deadline is earlier
@@ -91,7 +91,7 @@ func newConn(cl *Client, nc net.Conn) *conn {
 		wake: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
 		left: make(chan struct{}), gone: make(chan struct{}),
 		enc: newEncoder(cl.cfg.Static), streams: newTable(cl.cfg.MaxInFlight, cl.firstID),
-		limit: cl.cfg.MaxInFlight, most: cl.cfg.MaxInFlight, maxFrame: maxFrameLen,
+		limit: cl.cfg.MaxInFlight, maxFrame: maxFrameLen,
 		streamWindow: initialWindow, window: initialWindow,
 		peerHeaderList: 64 << 10, staticSize: listSize(cl.cfg.Static),
 		soonest: never,
@@ -293,13 +293,20 @@ func (c *conn) leave(reason string) {
 	c.poke()
 }
 
-// setCap moves our own limit of streams.
-func (c *conn) setCap(n int) {
+// streamLimit is how many streams may be open.
+func (c *conn) streamLimit() int {
+	n := min(c.limit, c.cfg.MaxInFlight)
+	if c.halved {
+		n = (n + 1) / 2
+	}
+	return n
+}
+
+func (c *conn) halve(on bool) {
 	c.mu.Lock()
-	c.most = max(min(n, c.cfg.MaxInFlight), 1)
-	edge := c.publish()
-	c.mu.Unlock()
-	c.cl.room(edge)
+	defer c.mu.Unlock()
+	c.halved = on
+	c.publish()
 }
 
 // die ends the connection: what is queued and not yet taken by the writer is
@@ -361,7 +368,7 @@ func (c *conn) publish() bool {
 	c.flush()
 	room, limit := 0, 0
 	if c.state == open {
-		limit = min(c.limit, c.most)
+		limit = c.streamLimit()
 		room = max(0, limit-c.inFlight)
 	}
 	if c.limitTold != limit {

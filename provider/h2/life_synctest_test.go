@@ -489,12 +489,18 @@ func TestRunOnce(t *testing.T) {
 		go func() { done <- c.RunOnce(t.Context()) }()
 		p := net.open(t, setting(http2.SettingMaxConcurrentStreams, 100))
 		<-ready
-		c.SetMaxInFlight(3)
+		p.do(p.fr.WriteSettings(setting(http2.SettingMaxConcurrentStreams, 5)))
+		synctest.Wait()
+		c.Halve(true)
 		c.Send([]h2.Request{{Ref: 0, Path: "/"}, {Ref: 1, Path: "/"}})
 		if c.Limit() != 3 || c.Room() != 1 {
 			t.Errorf("limit %d, room %d", c.Limit(), c.Room())
 		}
 		ids := p.requests(2)
+		c.Halve(false)
+		if c.Limit() != 5 || c.Room() != 3 {
+			t.Errorf("limit %d, room %d", c.Limit(), c.Room())
+		}
 		c.Leave("enough")
 		if c.Limit() != 0 || c.Room() != 0 || <-left != "enough" {
 			t.Errorf("limit %d, room %d after leaving", c.Limit(), c.Room())

@@ -19,7 +19,7 @@ func (c *conn) send(reqs []Request, bad []Result) ([]Request, []Result) {
 			c.fresh = true
 		}
 		i := 0
-		for ; i < n && c.state == open && c.inFlight < min(c.limit, c.most); i++ {
+		for ; i < n && c.state == open && c.inFlight < c.streamLimit(); i++ {
 			why, ok := c.start(&reqs[i], now)
 			if !ok {
 				break

@@ -1,0 +1,72 @@
+package pool
+
+import "carillon/provider/h2"
+
+// Shot is one request on its way through a pool. The caller keeps it, and
+// unchanged what its Request points to, until its result.
+type Shot struct {
+	// Request is what is sent; Ref is the pool's. A Shot without a Path is
+	// answered [h2.FaultInvalid] without a connection.
+	h2.Request
+	// Owner is the caller's reference, which comes back as the result's Ref.
+	Owner any
+	// Unproven asks for quarantine: the server may well refuse it.
+	Unproven bool
+
+	since int64 // when it came, unix nanoseconds
+	tries uint8
+	conn  *Conn // that it is, or was last, on
+}
+
+// kind is the kind of connection that a shot asks for.
+func (p *Pool) kind(s *Shot) kind {
+	if s.Unproven && p.cfg.Quarantine {
+		return quarantine
+	}
+	return regular
+}
+
+// queue holds shots that wait for a stream, oldest first.
+type queue struct {
+	shots []*Shot
+	head  int
+}
+
+func (q *queue) len() int { return len(q.shots) - q.head }
+
+func (q *queue) push(s *Shot) { q.shots = append(q.shots, s) }
+
+// pop moves up to n shots to the end of into.
+func (q *queue) pop(into []*Shot, n int) []*Shot {
+	n = min(n, q.len())
+	into = append(into, q.shots[q.head:q.head+n]...)
+	clear(q.shots[q.head : q.head+n])
+	if q.head += n; q.head == len(q.shots) {
+		q.shots, q.head = q.shots[:0], 0
+	} else if q.head > 1024 && q.head > len(q.shots)/2 {
+		left := copy(q.shots, q.shots[q.head:])
+		clear(q.shots[left:])
+		q.shots, q.head = q.shots[:left], 0
+	}
+	return into
+}
+
+// drop forgets the first.
+func (q *queue) drop() {
+	q.shots[q.head] = nil
+	q.head++
+}
+
+// unpop puts shots back to the front, in their order.
+func (q *queue) unpop(shots []*Shot) {
+	q.shots = append(append(make([]*Shot, 0, len(shots)+q.len()), shots...), q.shots[q.head:]...)
+	q.head = 0
+}
+
+// first is the one that waits longest, or nil.
+func (q *queue) first() *Shot {
+	if q.len() == 0 {
+		return nil
+	}
+	return q.shots[q.head]
+}
