@@ -51,7 +51,7 @@ type Hints interface {
 }
 
 // Store is what the suite tests.
-type Store interface {
+type Store interface { //nolint:interfacebloat // three of ours by name, and what writes
 	Reader
 	State
 	Hints

@@ -37,7 +37,7 @@ func TestRunDropsGenerations(t *testing.T) {
 	}
 	before := keys(t, s)
 	clock.Move(21 * 24 * time.Hour)
-	eventually(t, func() bool { return keys(t, s) < before/2 })
+	eventually(t, func() bool { return keys(t, s) < before*2/3 })
 	if items, err := s.Items(u, 0, 100); err != nil || len(items) != 6 { // 22 … 27
 		t.Errorf("%d items, %v", len(items), err)
 	}
