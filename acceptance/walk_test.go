@@ -113,7 +113,7 @@ func shownOnThree(t *testing.T, s *site) {
 		t.Errorf("FCM's ttl is %d s, want what is left of 90 minutes", left)
 	}
 	payload(t, onAndroid, fmt.Sprintf(`{"message": {"token": %q,
-		"data": {"carillon_id": "ID", "carillon_pos": "POS", "carillon_v": "POS", "carillon_kind": "alert", "ttl": "60", "group": "kitchen"},
+		"data": {"carillon_id": "ID", "carillon_pos": "POS", "carillon_v": "POS", "carillon_kind": "alert", "carillon_ttl": "60", "carillon_group": "kitchen"},
 		"android": {"priority": "HIGH", "ttl": "%ds", "notification": {"title": "Tea & <toast>", "body": "…is \"ready\"\nnow", "tag": "ID", "sound": "default"}}}}`,
 		android.address, left), id)
 
@@ -164,7 +164,7 @@ func rawPriority(t *testing.T, s *site) {
 		headers(t, got, map[string]string{"x-wns-type": "wns/raw", "content-type": "application/octet-stream", "x-wns-priority": want.wns})
 		payload(t, got, `{"carillon": {"id": "ID", "pos": "POS", "v": "POS", "k": "data", "raw": "`+want.raw+`"}}`, want.id)
 		got = android.rung(t, i+1)
-		payload(t, got, fmt.Sprintf(`{"message": {"token": %q, "data": {"carillon_id": "ID", "carillon_pos": "POS", "carillon_v": "POS", "carillon_kind": "data", "raw": %q},
+		payload(t, got, fmt.Sprintf(`{"message": {"token": %q, "data": {"carillon_id": "ID", "carillon_pos": "POS", "carillon_v": "POS", "carillon_kind": "data", "carillon_raw": %q},
 			"android": {"priority": %q, "ttl": "%ds"}}}`, android.address, want.raw, want.fcm, ttlOf(t, got)), want.id)
 	}
 	for _, d := range []*device{windows, ios, android} {
@@ -181,7 +181,7 @@ func rawRidesAlong(t *testing.T, s *site) {
 	at(n, "payload").(map[string]any)["rawContent"] = `{"a":"b&c"}`
 	id := p.send(t, n)
 	for d, want := range map[*device]string{
-		windows: "raw=%7B%22a%22%3A%22b%26c%22%7D", ios: `"raw":"{\"a\":\"b\u0026c\"}"`, android: `"raw":"{\"a\":\"b\u0026c\"}"`,
+		windows: "raw=%7B%22a%22%3A%22b%26c%22%7D", ios: `"raw":"{\"a\":\"b\u0026c\"}"`, android: `"carillon_raw":"{\"a\":\"b\u0026c\"}"`,
 	} {
 		got := d.rung(t, 1) // the inbox writes & as \u0026, as Go does
 		if got.Mark != "alert" || got.NotificationID != id || !strings.Contains(string(got.Body), want) {

@@ -149,7 +149,7 @@ func TestAnswers(t *testing.T) {
 			{"gone", sandbox.Fault{Status: 410, Reason: "Gone"}, carillon.Outcome{Class: carillon.Gone, Reason: "Gone"}},
 			{"bad token", sandbox.Fault{Status: 404}, carillon.Outcome{Class: carillon.Gone, Reason: "NotFound"}},
 			{"blocked", sandbox.Fault{Status: 410, Reason: "Domain Blocked"}, carillon.Outcome{Class: carillon.WrongCredential, Reason: "DomainBlocked"}},
-			{"credential", sandbox.Fault{Status: 403}, carillon.Outcome{Class: carillon.WrongCredential, Reason: "Forbidden"}},
+			{"another app's", sandbox.Fault{Status: 403}, carillon.Outcome{Class: carillon.Rejected, Reason: "Forbidden"}},
 			{"dropped", sandbox.Fault{Status: 200, Reason: "dropped"}, carillon.Outcome{Class: carillon.Dropped, Reason: "dropped"}},
 			{"channel", sandbox.Fault{Status: 200, Reason: "channelthrottled"}, carillon.Outcome{Class: carillon.ThrottledEndpoint, Reason: "channelthrottled", After: 30 * time.Second}},
 			{"sender", sandbox.Fault{Status: 406, RetryAfter: "60"}, carillon.Outcome{Class: carillon.ThrottledSender, Reason: "NotAcceptable", After: minute}},

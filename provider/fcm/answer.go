@@ -59,6 +59,15 @@ func judge(r *h2.Result, p *fastjson.Parser, now time.Time, attempt uint8) caril
 	return o
 }
 
+// weigh corrects an answer that may blame the wrong part: INVALID_ARGUMENT about
+// the token removes an address only once a message of the same making was taken
+// ("Manage registration tokens": only when the payload is known to be valid).
+func weigh(o *carillon.Outcome, taken bool) {
+	if o.Reason == reasonBadToken && !taken {
+		o.Class = carillon.Rejected
+	}
+}
+
 func fault(f h2.Fault) carillon.Outcome {
 	switch f {
 	case h2.FaultUnsent:
@@ -89,7 +98,10 @@ func readFailure(v *fastjson.Value) failure {
 			f.code = code
 		}
 		for _, w := range d.GetArray("fieldViolations") {
-			f.badToken = f.badToken || string(w.GetStringBytes("field")) == "message.token"
+			switch string(w.GetStringBytes("field")) {
+			case "message.token", "message.fid":
+				f.badToken = true
+			}
 		}
 		for _, w := range d.GetArray("violations") {
 			f.device = f.device || bytes.Contains(w.GetStringBytes("subject"), []byte("device")) ||

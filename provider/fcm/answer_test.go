@@ -2,6 +2,7 @@ package fcm_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,6 +48,7 @@ func TestJudge(t *testing.T) {
 		{400, failure(badToken, fcmError("INVALID_ARGUMENT")), gone, "INVALID_TOKEN", 0},
 		{400, failure("x", fcmError("INVALID_ARGUMENT")+","+violation), gone, "INVALID_TOKEN", 0},
 		{400, failure("x", violation), gone, "INVALID_TOKEN", 0},
+		{400, failure("x", strings.Replace(violation, "token", "fid", 1)), gone, "INVALID_TOKEN", 0},
 		{400, failure("x", fcmError("INVALID_ARGUMENT")+","+others), rejected, "INVALID_ARGUMENT", 0},
 		{400, failure("x", others), rejected, "INVALID_ARGUMENT", 0},
 		{400, failure("Android message is too big", ""), rejected, "INVALID_ARGUMENT", 0},
@@ -94,6 +96,20 @@ func TestWaits(t *testing.T) {
 		r := h2.Result{Status: 503, Fields: []h2.Field{{Name: "retry-after", Value: c.retry}}}
 		if got := fcm.Judge(&r, start(), c.attempt).After; got != c.want {
 			t.Errorf("attempt %d, Retry-After %q: %v, want %v", c.attempt, c.retry, got, c.want)
+		}
+	}
+}
+
+// TestWeigh: a token that is called invalid is gone only once another message
+// passed; what says so for certain needs no such proof.
+func TestWeigh(t *testing.T) {
+	for _, c := range []struct {
+		reason string
+		taken  bool
+		want   carillon.Class
+	}{{"INVALID_TOKEN", false, carillon.Rejected}, {"INVALID_TOKEN", true, carillon.Gone}, {"UNREGISTERED", false, carillon.Gone}} {
+		if got := fcm.Weigh(carillon.Outcome{Class: carillon.Gone, Reason: c.reason}, c.taken); got.Class != c.want {
+			t.Errorf("%s, taken %v: %v", c.reason, c.taken, got.Class)
 		}
 	}
 }

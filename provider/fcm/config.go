@@ -18,6 +18,9 @@ type Config struct {
 	// RequestTimeout is how long an answer may take; Google asks for 10 s or
 	// more. Default 15 s.
 	RequestTimeout time.Duration `yaml:"requestTimeout"`
+	// ValidateOnly has Google check each message as if it were sent, and ring
+	// nobody: a rehearsal with real credentials and addresses.
+	ValidateOnly bool `yaml:"validateOnly"`
 	// DialTimeout bounds opening a connection. Default 10 s.
 	DialTimeout time.Duration `yaml:"dialTimeout"`
 }

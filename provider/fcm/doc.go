@@ -10,9 +10,9 @@
 // What a device gets:
 //
 //	kind      priority                      shows             data
-//	alert     HIGH                          title and body    carillon_id _pos _v _kind, and raw ttl group if set
+//	alert     HIGH                          title and body    carillon_id _pos _v _kind, and _raw _ttl _group _link if set
 //	fallback  HIGH                          fallback toast    carillon_id _pos _v _kind
-//	data      HIGH if asked for, or NORMAL  nothing           carillon_id _pos _v _kind raw, and ttl group if set
+//	data      HIGH if asked for, or NORMAL  nothing           carillon_id _pos _v _kind _raw, and _ttl _group _link if set
 //	tap       HIGH for visual content or    nothing           carillon_id _pos _v _kind: no content at all
 //	          if asked for, or NORMAL
 //	clear     NORMAL                        nothing           carillon_id _pos _v _kind, and _ids: what to take off
@@ -20,16 +20,9 @@
 //
 // Alerts carry title and body once, in android.notification, which Android shows
 // without the app; its tag is the notification id, which makes it replaceable
-// and removable. Taps collapse, and so do clears. What exceeds 4096 bytes of keys and values goes
-// out as a tap. Of platformOptions these count, others are ignored:
-//
-//	fcm.channelId    string
-//	fcm.icon         string
-//	fcm.color        string
-//	fcm.sound        string; default "default"
-//	fcm.image        string
-//	fcm.clickAction  string
-//	fcm.ticker       string
-//	data             object; strings stand in data as they are, other values as JSON text
-//	link             string; "carillon_link" in data
+// and removable. Taps collapse, and so do clears. What exceeds 4096 bytes of keys
+// and values goes out as a tap. An address with the shape of a Firebase
+// installation id is sent to as fid, any other as token. Of platformOptions,
+// fcm, data and link count (docs/platform-options.md); members of data that are
+// no strings become JSON text.
 package fcm

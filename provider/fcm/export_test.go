@@ -11,8 +11,20 @@ import (
 
 // Encode is what becomes of a push at now.
 func Encode(p *carillon.Push, now time.Time) (path string, fields []h2.Field, body []byte, kind carillon.Kind) {
-	body, kind = appendBody(nil, p, &fastjson.Parser{}, now.UnixMilli())
+	body, kind = appendBody(nil, p, &fastjson.Parser{}, now.UnixMilli(), false)
 	return "/v1/projects/p/messages:send", nil, body, kind
+}
+
+// DryBody is the body of a push that is validated only.
+func DryBody(p *carillon.Push, now time.Time) []byte {
+	b, _ := appendBody(nil, p, &fastjson.Parser{}, now.UnixMilli(), true)
+	return b
+}
+
+// Weigh corrects an outcome by whether a message was taken.
+func Weigh(o carillon.Outcome, taken bool) carillon.Outcome {
+	weigh(&o, taken)
+	return o
 }
 
 // Judge is what an answer to that attempt means.
@@ -31,6 +43,6 @@ func Assertion(file []byte, now time.Time) (string, error) {
 
 // AppendBody is the body of a push, in a buffer used before.
 func AppendBody(buf []byte, p *carillon.Push, parser *fastjson.Parser, now time.Time) []byte {
-	buf, _ = appendBody(buf, p, parser, now.UnixMilli())
+	buf, _ = appendBody(buf, p, parser, now.UnixMilli(), false)
 	return buf
 }

@@ -67,6 +67,9 @@ func golden() map[string]carillon.Push {
 			Created:  carillon.MakeSeq(1, 41), Seq: carillon.MakeSeq(7, 1<<44-1),
 		}
 	}
+	byFID := pushes["both"]
+	byFID.Ref, byFID.Endpoint = "fid", &carillon.Endpoint{ID: "phone-1", Address: "dQw4w9WgXcQ_-AbCdEfGh1", AppID: "com.example.app"}
+	pushes["fid"] = byFID
 	for name, n := range map[string]int{"clears": 3, "too-many-clears": len(ids)} {
 		p := pushes["clear"]
 		p.Ref, p.Cleared = name, ids[:n]
@@ -112,6 +115,11 @@ func TestGolden(t *testing.T) {
 
 const (
 	address = "cabcdefghijklmnopqrstu:APA91b_token-x"
-	options = `{"fcm":{"channelId":"tea","image":"https://example.com/t.png","color":"#112233","sound":"bell","clickAction":"OPEN","icon":7,"titleLocKey":"x"},` +
-		`"data":{"a":1,"from":"x","google.x":"x","carillon_id":"x","raw":"x","ü":["x\u0001",null,true]},"link":"app://tea?a=b"}`
+	// options holds all there are, some with names and values that the door lets
+	// nobody send: they must not spoil the message.
+	options = `{"fcm":{"channelId":"tea","image":"https://example.com/t.png","color":"#112233","sound":"bell","clickAction":"OPEN","icon":7,"titleLocKey":"x","titleLocArgs":["a","b"],` +
+		`"ticker":"Tea","notificationPriority":"PRIORITY_HIGH","visibility":"PRIVATE","proxy":"ALLOW","eventTime":"2026-11-24T12:00:00Z","sticky":true,"localOnly":false,"defaultSound":1,` +
+		`"defaultVibrateTimings":false,"vibrateTimings":["0.5s","1s"],"lightSettings":{"color":{"red":1,"green":0.5},"lightOnDuration":"1s","lightOffDuration":"2s"},"defaultLightSettings":false,` +
+		`"notificationCount":4,"directBootOk":true,"bandwidthConstrainedOk":true,"restrictedSatelliteOk":false,"analyticsLabel":"tea-2026","ttl":90,"tag":"x","collapseKey":"x"},` +
+		`"data":{"a":1,"from":"x","google.x":"x","carillon_id":"x","raw":"mine","ü":["x\u0001",null,true]},"link":"app://tea?a=b"}`
 )

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fastjson"
@@ -28,6 +29,8 @@ type Sender struct {
 	client *h2.Client
 	clock  *carillon.Clock
 	to     carillon.Receiver
+	dry    bool
+	taken  atomic.Bool // FCM took a message of this account's
 
 	mu      sync.Mutex
 	idle    []*shot           // not in use
@@ -73,7 +76,7 @@ func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *cari
 	if err != nil {
 		return nil, fmt.Errorf("token URL: %w", err)
 	}
-	s := &Sender{path: "/v1/projects/" + acct.ProjectID + "/messages:send", clock: clock, to: to}
+	s := &Sender{path: "/v1/projects/" + acct.ProjectID + "/messages:send", clock: clock, to: to, dry: cfg.ValidateOnly}
 	s.tokens = wire.NewTokens(wire.TokensConfig{
 		Name: "fcm", URL: tokenURL, Form: acct.form, TLS: trust,
 		Now: clock.Now, Sleep: clock.Sleep, OnToken: s.roomAgain, Logger: log,
@@ -122,7 +125,7 @@ func (s *Sender) Send(pushes []carillon.Push) {
 			b.reqs = append(b.reqs, h2.Request{Ref: sh})
 			continue
 		}
-		sh.buf, sh.kind = appendBody(sh.buf[:0], p, &b.parser, now)
+		sh.buf, sh.kind = appendBody(sh.buf[:0], p, &b.parser, now, s.dry)
 		from := len(b.fields)
 		b.fields = append(b.fields, h2.Field{Name: "authorization", Value: tok.Header})
 		b.reqs = append(b.reqs, h2.Request{Ref: sh, Path: s.path, Fields: b.fields[from:], Body: sh.buf})
@@ -153,6 +156,7 @@ func (s *Sender) results(results []h2.Result) {
 		o := sh.local
 		if o.Class == carillon.Open {
 			o = judge(&results[i], &s.parser, now, sh.attempt)
+			weigh(&o, s.taken.Load())
 			s.consider(&o, sh.token)
 		}
 		answers = append(answers, carillon.Answer{Ref: sh.ref, Outcome: o, At: at, Kind: sh.kind})
@@ -168,6 +172,9 @@ func (s *Sender) consider(o *carillon.Outcome, t *wire.Token) {
 	switch {
 	case o.Class == carillon.Accepted:
 		t.Prove()
+		if !s.taken.Load() {
+			s.taken.Store(true)
+		}
 	case o.Class == carillon.WrongCredential && o.Status == 401 && o.Reason != "THIRD_PARTY_AUTH_ERROR" && s.tokens.Refused(t):
 		o.Class, o.After = carillon.Transient, time.Second // the account is good
 	}

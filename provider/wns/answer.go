@@ -70,6 +70,15 @@ func judge(r *h2.Result, now time.Time) carillon.Outcome {
 	return o
 }
 
+// weigh corrects an answer that may blame the wrong part: 403 means a channel of
+// another app. As long as other channels take the token it is this channel's
+// fault, and must not close the lane of all others.
+func weigh(o *carillon.Outcome, taken bool) {
+	if o.Status == 403 && taken {
+		o.Class = carillon.Rejected
+	}
+}
+
 func fault(f h2.Fault) carillon.Outcome {
 	switch f {
 	case h2.FaultUnsent:

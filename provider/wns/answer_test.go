@@ -81,3 +81,16 @@ func FuzzJudge(f *testing.F) {
 		}
 	})
 }
+
+// TestWeigh: a channel of another app must not shut the lane of all others.
+func TestWeigh(t *testing.T) {
+	for _, c := range []struct {
+		status uint16
+		taken  bool
+		want   carillon.Class
+	}{{403, false, carillon.WrongCredential}, {403, true, carillon.Rejected}, {401, true, carillon.WrongCredential}} {
+		if got := wns.Weigh(carillon.Outcome{Class: carillon.WrongCredential, Status: c.status}, c.taken); got.Class != c.want {
+			t.Errorf("%d, taken %v: %v", c.status, c.taken, got.Class)
+		}
+	}
+}

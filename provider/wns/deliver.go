@@ -16,6 +16,7 @@ func (s *Sender) results(results []h2.Result) {
 	for i := range results {
 		sh := results[i].Ref.(*shot) //nolint:forcetypeassert // every Ref is ours
 		o := judge(&results[i], now)
+		weigh(&o, s.taken.Load())
 		s.consider(&o, sh.token)
 		answers = append(answers, carillon.Answer{Ref: sh.ref, Outcome: o, At: now.UnixMilli(), Kind: sh.kind})
 	}
@@ -45,6 +46,9 @@ func (s *Sender) consider(o *carillon.Outcome, t *wire.Token) {
 	switch {
 	case o.Class == carillon.Accepted:
 		t.Prove()
+		if !s.taken.Load() {
+			s.taken.Store(true)
+		}
 	case o.Status == 401 && s.tokens.Refused(t):
 		o.Class, o.After = carillon.Transient, time.Second // the credential is good
 	}

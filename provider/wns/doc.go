@@ -17,7 +17,8 @@
 // What a device gets:
 //
 //	kind      type   X-WNS-PRIORITY          shows           data
-//	alert     toast  1                       title and body  launch="carillon?id=…&pos=…&v=…&k=alert", and raw group link if set
+//	alert     toast  1                       title and body  launch="carillon?id=…&pos=…&v=…&k=alert", and raw group link
+//	                                                         launch data if set
 //	fallback  toast  1                       fallback toast  launch="carillon?id=…&pos=…&v=…&k=fallback"
 //	data      raw    1 if asked for, or 3    nothing         {"carillon":{id pos v k raw, and ttl group link if set}}
 //	tap       raw    1 for visual content    nothing         {"carillon":{id pos v k}}: no content at all
@@ -27,14 +28,5 @@
 // A toast's tag is the notification id and its group the notification's, as
 // attributes of the XML. X-WNS-TTL is the rest of the notification's life, on
 // toasts not more than displayTimeToLive. What exceeds 5000 bytes goes out as a
-// tap. Of platformOptions these count, others are ignored:
-//
-//	wns.scenario     reminder, alarm, incomingCall or urgent
-//	wns.duration     long or short
-//	wns.sound        string, a URI; "silent" for none
-//	wns.image        string, a URI: the logo's place
-//	wns.hero         string, a URI: the large picture
-//	wns.attribution  string
-//	data             object; its members stand beside "carillon" (raw content only)
-//	link             string; "link" in the data
+// tap. Of platformOptions, wns, data and link count (docs/platform-options.md).
 package wns

@@ -15,11 +15,17 @@ func Encode(p *carillon.Push, now time.Time) (path string, fields []h2.Field, bo
 	_, path, _ = carillon.SplitChannel(p.Endpoint.Address)
 	sh := shot{token: &wire.Token{Header: "Bearer x"}, queued: now.UnixMilli()}
 	sh.encode(p, path, &fastjson.Parser{})
-	return sh.path, sh.fields[:], sh.body, sh.kind
+	return sh.path, sh.headers(), sh.body, sh.kind
 }
 
 // Judge is what an answer means.
 func Judge(r *h2.Result, now time.Time) carillon.Outcome { return judge(r, now) }
+
+// Weigh corrects an outcome by whether a push was taken.
+func Weigh(o carillon.Outcome, taken bool) carillon.Outcome {
+	weigh(&o, taken)
+	return o
+}
 
 // Encoder encodes into the same buffer again and again, as Send does.
 type Encoder struct {

@@ -3,7 +3,10 @@ package wns_test
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/xml"
+	"errors"
 	"flag"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -67,6 +70,13 @@ func golden() map[string]carillon.Push {
 			Created:  carillon.MakeSeq(1, 41), Seq: carillon.MakeSeq(7, 1<<44-1),
 		}
 	}
+	for name, options := range map[string]string{"now-or-never": `{"wns":{"ttl":0,"priority":2}}`, "not-kept": `{"wns":{"cachePolicy":"no-cache","priority":4}}`} {
+		p := pushes["data"]
+		n := *p.Notification
+		n.Options = []byte(options)
+		p.Ref, p.Notification = name, &n
+		pushes[name] = p
+	}
 	for name, n := range map[string]int{"clears": 3, "too-many-clears": len(ids)} {
 		p := pushes["clear"]
 		p.Ref, p.Cleared = name, ids[:n]
@@ -90,6 +100,14 @@ func TestGolden(t *testing.T) {
 			b.WriteString("\n")
 			b.Write(body)
 			b.WriteString("\n")
+			if body[0] == '<' {
+				dec := xml.NewDecoder(bytes.NewReader(body))
+				for err := error(nil); err == nil; {
+					if _, err = dec.Token(); err != nil && !errors.Is(err, io.EOF) {
+						t.Errorf("no XML: %v in %s", err, body)
+					}
+				}
+			}
 			if body[0] == '{' && !json.Valid(body) {
 				t.Errorf("no JSON: %s", body)
 			}
@@ -112,6 +130,12 @@ func TestGolden(t *testing.T) {
 
 const (
 	address = "https://wns2-by3p.notify.windows.com/?token=AwYAAAD%2f%2bx%3d"
-	options = `{"wns":{"scenario":"reminder","duration":"forever","sound":"ms-winsoundevent:Notification.Mail","image":"https://example.com/t.png?a=b&c=d","hero":"h","attribution":"via <tea>"},` +
+	// options holds all there are, some with names and values that the door lets
+	// nobody send: they must not spoil the toast.
+	options = `{"wns":{"scenario":"reminder","duration":"forever","sound":"ms-winsoundevent:Notification.Mail","soundLoop":true,"image":"https://example.com/t.png?a=b&c=d","imageCrop":"circle",` +
+		`"hero":"h","inlineImage":"i","attribution":"via <tea>","displayTimestamp":"2026-11-24T12:00:00Z","useButtonStyle":true,"launch":"page=1&x=\"y\"","collectionId":"teas","ttl":90,` +
+		`"header":{"id":"1","title":"Teas & more","arguments":"a","colour":"x"},"inputs":[{"id":"reply","type":"text","placeHolderContent":"Say <hm>"},` +
+		`{"id":"when","type":"selection","defaultInput":"5","selections":[{"id":"5","content":"5 min"},{"id":"60","content":"1 h"}]},7],` +
+		`"actions":[{"content":"Drink","arguments":"drink","activationType":"background","inputId":"reply","buttonStyle":"Success","toolTip":"t","imageUri":"u"},{"content":"Later","arguments":"snooze","placement":"contextMenu"},null]},` +
 		`"data":{"a":1,"carillon":1,"ü":["x",null,true]},"link":"app://tea?a=b&c"}`
 )

@@ -137,8 +137,8 @@ func (o *http1) send(ctx context.Context, sh *shot, r *h2.Result) {
 	}
 	req.URL = &url.URL{Scheme: "https", Host: o.p.host, Opaque: sh.path}
 	req.Header.Set("User-Agent", "carillon")
-	for i := range sh.fields {
-		if f := &sh.fields[i]; f.Name != "content-length" { // net/http's own
+	for _, f := range sh.headers() {
+		if f.Name != "content-length" { // net/http's own
 			req.Header.Set(f.Name, strings.Clone(f.Value))
 		}
 	}

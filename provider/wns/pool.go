@@ -85,7 +85,7 @@ func (p *pool) pump() {
 	for n := p.ready(); n > 0; n = p.ready() {
 		p.reqs = p.reqs[:0]
 		for _, sh := range p.queue[:n] {
-			p.reqs = append(p.reqs, h2.Request{Ref: sh, Path: sh.path, Fields: sh.fields[:], Body: sh.body})
+			p.reqs = append(p.reqs, h2.Request{Ref: sh, Path: sh.path, Fields: sh.headers(), Body: sh.body})
 		}
 		p.pop(n)
 		p.mu.Unlock()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,7 +28,6 @@ const (
 	idleIfFull = 5 * time.Second
 
 	unreachedWait = 30 * time.Second
-	fieldsPerPush = 8
 )
 
 // Sender is a [carillon.Sender] to WNS under one app's credential. Answers
@@ -43,6 +41,7 @@ type Sender struct {
 	log    *slog.Logger
 
 	due    atomic.Int64 // pushes taken and not answered
+	taken  atomic.Bool  // WNS took a push of this app's
 	opened chan *pool   // to be run
 	ring   chan struct{}
 
@@ -178,35 +177,6 @@ func (s *Sender) enqueue(b *batch, sh *shot, p *carillon.Push, host, path string
 		b.pools = append(b.pools, po)
 	}
 	return carillon.Outcome{}
-}
-
-// encode writes a push into its buffer; path, fields and body point into it.
-func (sh *shot) encode(p *carillon.Push, path string, parser *fastjson.Parser) {
-	n := p.Notification
-	buf := sh.buf[:0]
-	buf = append(buf, path...)
-	at := len(buf)
-	buf, sh.kind = appendBody(buf, p, parser)
-	body := len(buf)
-	buf = strconv.AppendInt(buf, ttl(n, sh.kind, sh.queued), 10)
-	life := len(buf)
-	buf = strconv.AppendInt(buf, int64(body-at), 10)
-	sh.buf, sh.path, sh.body = buf, wire.Text(buf[:at]), buf[at:body]
-
-	kind, content := "wns/raw", "application/octet-stream"
-	if toast(sh.kind) {
-		kind, content = "wns/toast", "text/xml"
-	}
-	sh.fields = [fieldsPerPush]h2.Field{ // those that repeat come first and in fixed places: the encoder remembers them by place
-		{Name: "authorization", Value: sh.token.Header},
-		{Name: "content-type", Value: content},
-		{Name: "x-wns-type", Value: kind},
-		{Name: "x-wns-priority", Value: priority(p, sh.kind)},
-		{Name: "x-wns-cache-policy", Value: "cache"}, // WNS keeps one of each type for a device that is off
-		{Name: "x-wns-requestforstatus", Value: "true"},
-		{Name: "x-wns-ttl", Value: wire.Text(buf[body:life]), Mode: h2.NoIndex},
-		{Name: "content-length", Value: wire.Text(buf[life:]), Mode: h2.NoIndex}, // WNS's documents require it
-	}
 }
 
 // pool finds or opens the host's pool, counts a push that is due there and tells
