@@ -108,6 +108,34 @@ func (r *reader) delivery(d *carillon.Delivery, seq carillon.Seq, at int64) {
 	}
 }
 
+// skipDelivery passes over a delivery and its endpoint, as [reader.delivery]
+// reads it.
+func (r *reader) skipDelivery() {
+	r.skipString()
+	bits := r.byte()
+	r.byte()
+	hint := carillon.Hint(r.byte() >> hintShift)
+	r.bytes(2)
+	r.varint()
+	if bits&deliveryAddressed != 0 {
+		r.varint()
+	}
+	if bits&deliveryReason != 0 && r.byte() == 0 {
+		r.skipString()
+	}
+	if bits&deliveryStatus != 0 {
+		r.uvarint()
+	}
+	for _, bit := range [...]byte{deliveryAfter, deliverySince, deliveryHanded, deliveryAnswered} {
+		if bits&bit != 0 {
+			r.varint()
+		}
+	}
+	if hint == carillon.HintDue {
+		r.varint()
+	}
+}
+
 func (r *reader) reason() string {
 	code := r.byte()
 	if code == 0 {

@@ -179,6 +179,19 @@ func NewestFirst(b []byte) (s carillon.Seq, rest []byte, ok bool) {
 	return carillon.Seq(^binary.BigEndian.Uint64(b)), b[seqBytes:], true
 }
 
+// AppendSeq appends a seq so that lower ones sort first.
+func AppendSeq(dst []byte, s carillon.Seq) []byte {
+	return binary.BigEndian.AppendUint64(dst, uint64(s))
+}
+
+// ReadSeq reads what [AppendSeq] wrote at the start of b.
+func ReadSeq(b []byte) (s carillon.Seq, rest []byte, ok bool) {
+	if len(b) < seqBytes {
+		return 0, nil, false
+	}
+	return carillon.Seq(binary.BigEndian.Uint64(b)), b[seqBytes:], true
+}
+
 // AppendItemKey appends the key of an item.
 func AppendItemKey(dst []byte, g Generation, u carillon.User, created carillon.Seq) []byte {
 	return AppendNewestFirst(AppendPrefix(dst, g, u, KindItem), created)

@@ -95,6 +95,15 @@ func AppendItem(dst []byte, it *carillon.Item) []byte {
 
 // DecodeItem reads a row of the item created at created. Body aliases b.
 func DecodeItem(b []byte, created carillon.Seq, it *carillon.Item) error {
+	return decodeItem(b, created, it, true)
+}
+
+// DecodeContent is [DecodeItem] without the deliveries: it allocates nothing.
+func DecodeContent(b []byte, created carillon.Seq, it *carillon.Item) error {
+	return decodeItem(b, created, it, false)
+}
+
+func decodeItem(b []byte, created carillon.Seq, it *carillon.Item, deliveries bool) error {
 	r := reader{b: b}
 	r.format()
 	bits := r.uvarint()
@@ -121,7 +130,13 @@ func DecodeItem(b []byte, created carillon.Seq, it *carillon.Item) error {
 	if n > uint64(len(r.b)) { // a delivery takes several bytes
 		r.bad = true
 	}
-	if !r.bad && n > 0 {
+	switch {
+	case r.bad:
+	case !deliveries:
+		for range n {
+			r.skipDelivery()
+		}
+	case n > 0:
 		it.Deliveries = make([]carillon.Delivery, n)
 		for i := range it.Deliveries {
 			it.Deliveries[i].Endpoint = r.string()

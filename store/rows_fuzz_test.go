@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"carillon"
 	"carillon/store"
 )
@@ -41,8 +43,15 @@ func FuzzRows(f *testing.F) {
 			}
 		}
 		try("item", func(b []byte) ([]byte, error) {
-			var it carillon.Item
+			var it, bare carillon.Item
 			err := store.DecodeItem(b, 77, &it)
+			if err2 := store.DecodeContent(b, 77, &bare); err == nil {
+				whole := it
+				whole.Deliveries = nil
+				if d := cmp.Diff(whole, bare); err2 != nil || d != "" {
+					t.Errorf("without deliveries: %v %s", err2, d)
+				}
+			}
 			return store.AppendItem(nil, &it), err
 		})
 		try("outcome", func(b []byte) ([]byte, error) {

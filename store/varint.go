@@ -83,3 +83,12 @@ func (r *reader) string() string {
 	}
 	return string(r.bytes(int(n))) //nolint:gosec // not above a length
 }
+
+func (r *reader) skipString() {
+	n := r.uvarint()
+	if n > uint64(len(r.b)) {
+		r.fail()
+		return
+	}
+	r.bytes(int(n)) //nolint:gosec // not above a length
+}

@@ -39,6 +39,24 @@ type State interface {
 	Owner(h carillon.AddressHash) (carillon.Owner, bool, error)
 }
 
+// Store is what the suite tests.
+type Store interface {
+	Reader
+	Hints
+	State
+	Feed
+	Writer
+}
+
+// Writer is what rows get in and out by.
+type Writer interface {
+	Progress(partition int32) (carillon.Progress, error)
+	Write(rows *carillon.Rows, sync bool) error
+	// TrimUser drops the oldest items beyond the newest keep, unless a delivery
+	// of theirs is open.
+	TrimUser(u carillon.User, keep int) (dropped int, err error)
+}
+
 // Hints is what the walk reads of deliveries that wait durably.
 type Hints interface {
 	// Due appends up to n due rows of a partition, soonest first, after a row.
@@ -50,16 +68,12 @@ type Hints interface {
 	ParkedDepth(partition int32) ([]carillon.ParkedCount, error)
 }
 
-// Store is what the suite tests.
-type Store interface { //nolint:interfacebloat // three of ours by name, and what writes
-	Reader
-	State
-	Hints
-	Progress(partition int32) (carillon.Progress, error)
-	Write(rows *carillon.Rows, sync bool) error
-	// TrimUser drops the oldest items beyond the newest keep, unless a delivery
-	// of theirs is open.
-	TrimUser(u carillon.User, keep int) (dropped int, err error)
+// Feed is what the doors page through.
+type Feed interface {
+	// History calls fn for the live items created at from or later and before
+	// to (0: no bound), in their order or newest first, without their
+	// deliveries, until it returns false. Rows is how many were read.
+	History(u carillon.User, from, to carillon.Seq, newestFirst bool, fn func(it *carillon.Item) bool) (rows int, err error)
 }
 
 // Backend is a store under test.
@@ -90,6 +104,7 @@ func Run(t *testing.T, b Backend) {
 		{"items are read back until they expire", testItem},
 		{"later outcomes are merged by rank", testOutcomes},
 		{"items are listed newest first", testItems},
+		{"history is walked in both directions", testHistory},
 		{"derived ids lead to their items", testFind},
 		{"a moved item has one version", testMoved},
 		{"requests are remembered until they expire", testIdem},
