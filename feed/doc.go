@@ -1,5 +1,5 @@
 // Package feed holds the doors out: everything that reads what the store
-// remembers. For now that is one notification, a user's newest ones, and the
+// remembers. That is one notification, a user's history in pages, and the
 // deliveries of one: what became of it at each endpoint.
 //
 // What comes in are GET requests; what goes out is JSON that was read from the

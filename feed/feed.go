@@ -15,8 +15,12 @@ type Store interface {
 	Item(u carillon.User, created carillon.Seq) (*carillon.Item, error)
 	// Find leads from a derived id to its row.
 	Find(u carillon.User, id carillon.ID) (created carillon.Seq, ok bool, err error)
-	// Items lists rows created before a seq, newest first.
-	Items(u carillon.User, before carillon.Seq, n int) ([]*carillon.Item, error)
+	// History calls fn for the items created at from or later and before to (0:
+	// no bound) in their order or newest first, without their deliveries, until
+	// it returns false. The item is fn's until then. Rows is how many were read.
+	History(u carillon.User, from, to carillon.Seq, newestFirst bool, fn func(it *carillon.Item) bool) (rows int, err error)
+	// Progress is how far a partition is.
+	Progress(partition int32) (carillon.Progress, error)
 }
 
 // Directory is what feed reads of endpoints: enough to refuse the subscription
@@ -47,9 +51,13 @@ type Deps struct {
 	Tokens        Tokens
 	Subscriptions *auth.Subscriptions
 	IDs           *carillon.IDKey
-	Applied       Waiter
-	Clock         *carillon.Clock
-	Log           *slog.Logger
+	// Key is for the tokens of links and tickets.
+	Key *Key
+	// Partitions is the journal's number of partitions.
+	Partitions int
+	Applied    Waiter
+	Clock      *carillon.Clock
+	Log        *slog.Logger
 }
 
 // Feed answers what callers and operators read.
@@ -63,6 +71,7 @@ func (f *Feed) Register(rt *httpapi.Router) {
 	for _, who := range []string{"/me", "/users/{id}"} {
 		graph, own := "/beta"+who+"/notifications", "/api/v1"+who
 		rt.Handle("GET", graph, f.list)
+		rt.Handle("GET", graph+"/$count", f.counted)
 		rt.Handle("GET", graph+"/{nid}", f.one)
 		rt.NotYet("GET", graph+"/delta", "delta queries")
 		rt.NotYet("PATCH", graph+"/{nid}", "read and dismissed state")

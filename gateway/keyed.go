@@ -6,13 +6,14 @@ import (
 	"math/rand/v2"
 
 	"carillon"
+	"carillon/internal/httpapi"
 	"carillon/journal"
 )
 
 // The spaces of derived ids and request ids: keys of different origin never
 // meet. They are pinned, as ids outlive the process.
 const (
-	spaceApp     = 'a' // appNotificationId
+	spaceApp     = httpapi.SpaceApp
 	spaceKey     = 'i' // Idempotency-Key
 	spaceRequest = 'r' // Idempotency-Key as the name of a request
 )

@@ -28,6 +28,8 @@ import (
 
 const (
 	openTimeout = 30 * time.Second
+	// linksLabel derives the key of the tokens in links from the master key.
+	linksLabel = "links"
 )
 
 // system is the gateway with everything it consists of, wired. The order of
@@ -243,9 +245,10 @@ func (s *system) openDoors(context.Context) error {
 		Apps: s.appSet, Journal: s.writer, Store: s.store, Auth: s.verifier, Subscriptions: subscriptions,
 		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Parked: s.dispatcher.Parked, Clock: s.clock, Log: s.log,
 	}).Register(s.doors.Router())
+	links := feed.Key(s.master.Derive(linksLabel))
 	feed.New(feed.Deps{
 		Apps: s.appSet, Store: s.store, Directory: s.store, Tokens: s.verifier, Subscriptions: subscriptions,
-		IDs: &s.ids, Applied: s.applied, Clock: s.clock, Log: s.log,
+		IDs: &s.ids, Key: &links, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Clock: s.clock, Log: s.log,
 	}).Register(s.doors.Router())
 	s.ops = httpapi.NewOps(s.cfg.Ops, s.log, s.clock)
 	s.registerOps()

@@ -63,8 +63,17 @@ func (r *Request) Pattern() string {
 	return r.route.pattern
 }
 
-// Param is the percent-decoded value of the pattern's {name}, or "".
+// Param is the percent-decoded value of the pattern's {name}, or "". What stood
+// in parentheses as ('value') is the bare value; see [Key] for other forms.
 func (r *Request) Param(name string) string {
+	raw := r.param(name)
+	if property, value, err := Key(raw); err == nil && property == "" {
+		return value
+	}
+	return raw
+}
+
+func (r *Request) param(name string) string {
 	if r.route == nil {
 		return ""
 	}

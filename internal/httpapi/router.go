@@ -197,10 +197,29 @@ func (n *node) find(rest []byte, vals *params, k int) *leaf {
 			return l
 		}
 	}
+	if name, key, ok := splitKey(seg); ok {
+		if l := n.fixed[string(name)].keyed(key, tail, more, vals, k); l != nil {
+			return l
+		}
+	}
 	if n.param == nil || len(seg) == 0 || k == maxParams {
 		return nil
 	}
 	vals[k] = seg
+	return n.param.step(tail, more, vals, k+1)
+}
+
+// keyed goes on below "name(key)", which is "name" and then the key.
+func (n *node) keyed(key, tail []byte, more bool, vals *params, k int) *leaf {
+	switch {
+	case n == nil:
+		return nil
+	case emptyKey(key):
+		return n.step(tail, more, vals, k)
+	case n.param == nil || k == maxParams:
+		return nil
+	}
+	vals[k] = key
 	return n.param.step(tail, more, vals, k+1)
 }
 

@@ -21,10 +21,14 @@ func (s *Store) History(u carillon.User, from, to carillon.Seq, newestFirst bool
 	defer s.leave()
 	view := s.db.NewSnapshot() // an item that moves meanwhile stands once
 	defer func() { err = errors.Join(err, view.Close()) }()
-	now := s.clock.UnixMilli()
+	now, dir := s.clock.UnixMilli(), s.directory.Load()
+	floor, err := s.floor(view, dir, u, now)
+	if err != nil {
+		return 0, err
+	}
 	w := series{kind: store.KindItem, newestFirst: newestFirst}
 	defer w.close()
-	for _, g := range s.generations(store.KindItem, now) {
+	for _, g := range s.generationsOf(dir, store.KindItem, now) {
 		if err := w.add(view, g, u, from, to); err != nil {
 			return w.rows, err
 		}
@@ -35,8 +39,11 @@ func (s *Store) History(u carillon.User, from, to carillon.Seq, newestFirst bool
 		if it == nil || err != nil {
 			return w.rows, errors.Join(err, s.health.err())
 		}
-		if it.Expires > now && !fn(it) {
-			return w.rows, s.health.err()
+		if it.Expires > now {
+			floor.Merge(it.Content, &it.State)
+			if !fn(it) {
+				return w.rows, s.health.err()
+			}
 		}
 		if err := w.pass(it.Created); err != nil {
 			return w.rows, err
