@@ -75,7 +75,7 @@ func (s *shard) register(r *resident, rec record) {
 			return
 		}
 	}
-	if cur == nil && rec.f.Seq < rec.win.k.replayEnd && s.known(r, rec) {
+	if cur == nil && rec.f.Seq < rec.win.k.replayEnd && s.outdated(r, rec) {
 		return
 	}
 	reg := carillon.Register(cur, clone(&s.rec.Endpoint), rec.f.Seq, s.rec.At)
@@ -98,10 +98,10 @@ func (s *shard) register(r *resident, rec record) {
 	s.done(r, rec)
 }
 
-// known tells whether a replayed registration did its work before and its
+// outdated tells whether a replayed registration did its work before and its
 // endpoint left or was replaced since: it must not come back, nor take another's
 // place. Then the record is over (or the dispatcher stops).
-func (s *shard) known(r *resident, rec record) bool {
+func (s *shard) outdated(r *resident, rec record) bool {
 	var version carillon.Seq
 	ok := s.must("endpoint", func() (err error) {
 		version, err = s.d.deps.Store.EndpointVersion(r.user, s.rec.Endpoint.ID)
@@ -134,10 +134,12 @@ func (s *shard) unregister(r *resident, rec record) {
 	s.done(r, rec)
 }
 
-// change gives the user new endpoints; deliveries under way keep the old ones.
+// change gives the user new endpoints; deliveries that a vendor has keep the old
+// ones.
 func (s *shard) change(r *resident, eps []carillon.Endpoint) {
 	r.entry = &entry{key: r.entry.key, tenure: r.entry.tenure, endpoints: eps}
 	r.changed = true
+	r.reconsider()
 }
 
 // notification plans a notification, or goes on with one that an earlier run
@@ -187,21 +189,31 @@ func (s *shard) notification(r *resident, rec record) {
 		}
 		s.plan(p, s.targets)
 	}
-	s.keep(p)
+	again := p.written
+	if !again {
+		s.keep(p)
+	}
 	for i := range p.deliveries {
 		if row := p.deliveries[i].row(); !row.Outcome.Class.Terminal() && row.Hint == carillon.HintNone {
 			s.send(&p.deliveries[i])
 		}
 	}
+	if again {
+		s.known(p)
+	}
+}
+
+// known counts a record whose row an earlier run wrote as applied, but not
+// before the rows of what was parked of it now.
+func (s *shard) known(p *pending) {
+	if p.unapplied = p.late > 0; !p.unapplied {
+		p.win.applied()
+	}
+	s.settle(p)
 }
 
 // keep puts p in line for its row.
 func (s *shard) keep(p *pending) {
-	if p.written {
-		p.win.applied()
-		s.settle(p)
-		return
-	}
 	s.unsent = append(s.unsent, p)
 	p.rowDue = s.now + s.d.cfg.RowDelay.Milliseconds()
 	if p.hurry {

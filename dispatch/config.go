@@ -14,9 +14,12 @@ type Config struct {
 	// Shards is the number of shard goroutines in this process, at most 256;
 	// default one a core.
 	Shards int `yaml:"shards"`
-	// Credits bounds the deliveries of one partition that are planned and not
-	// yet settled; default 4,096. It is also the most that can ring twice after
-	// a crash, a partition.
+	// Credits bounds the deliveries of one partition that are handed to vendors
+	// and whose outcome is not written; default 4,096. It is also the most that
+	// can ring twice after a crash, a partition. While another lane waits none
+	// holds more than half of what the others leave free, and low priority never
+	// takes the last eighth. A partition with so many planned and not settled is
+	// read no further.
 	Credits int `yaml:"credits"`
 	// FlushEvery is the longest that an outcome waits for its row; default 20 ms.
 	FlushEvery time.Duration `yaml:"flushEvery"`

@@ -37,6 +37,7 @@ type pending struct {
 	idem       carillon.Idem
 	hasIdem    bool
 	written    bool // the row is
+	unapplied  bool // it counts as applied with the next write
 	hurry      bool // its row goes with the next write
 	replaced   bool // by a newer version: its row must not be written any more
 }
@@ -50,8 +51,14 @@ type delivery struct {
 	word     atomic.Uint32
 	queued   int64 // when it went to its lane, ms
 	probe    bool  // goes through a shut lane
+	credit   bool  // holds one of the partition's
+	again    bool  // taken back from its lane because its endpoint changed
 	handed   int64 // by the lane, before it encodes
 }
+
+// low tells whether the notification goes out with low priority: what is shown
+// never does.
+func (p *pending) low() bool { return p.note.Priority == carillon.PriorityLow && !p.note.HasVisual }
 
 // row is the delivery as rows keep it.
 func (d *delivery) row() *carillon.Delivery { return &d.p.item.Deliveries[d.index] }
@@ -142,81 +149,6 @@ func (p *pending) add(index int, e *carillon.Endpoint) *delivery {
 	return d
 }
 
-// send gives a delivery its turn at its endpoint: at once when no other is
-// unanswered there, else behind those that wait. What finds its lane shut, or
-// others parked before it, parks.
-func (s *shard) send(d *delivery) {
-	l := s.lane(carillon.Lane{Platform: d.endpoint.Platform, Host: d.p.r.user.Host})
-	d.lane = l
-	if s.mustPark(d, l) {
-		s.park(d)
-		return
-	}
-	r := d.p.r
-	for i := range r.queues {
-		t := &r.queues[i]
-		if t.endpoint == d.endpoint.ID {
-			if t.busy == nil {
-				t.busy = d
-				s.enqueue(d)
-			} else {
-				t.waiting = append(t.waiting, d)
-			}
-			return
-		}
-	}
-	r.queues = append(r.queues, turn{endpoint: d.endpoint.ID, busy: d})
-	s.enqueue(d)
-}
-
-// enqueue puts a delivery on its way to its lane.
-func (s *shard) enqueue(d *delivery) {
-	l := d.lane
-	d.p.held++
-	d.queued = s.now
-	d.word.Store(wordQueued)
-	out := &s.out[l.index]
-	if *out = append(*out, d); len(*out) >= s.d.cfg.LaneBatch {
-		s.post(l)
-	}
-}
-
-// pass frees the endpoint that d held and gives the next its turn.
-func (s *shard) pass(d *delivery) {
-	r := d.p.r
-	for i := range r.queues {
-		t := &r.queues[i]
-		if t.busy != d {
-			continue
-		}
-		if len(t.waiting) > 0 {
-			t.busy = t.waiting[0]
-			t.waiting = append(t.waiting[:0], t.waiting[1:]...)
-			s.enqueue(t.busy)
-			return
-		}
-		last := len(r.queues) - 1
-		r.queues[i] = r.queues[last]
-		r.queues[last] = turn{}
-		r.queues = r.queues[:last]
-		return
-	}
-}
-
-// withdraw takes d out of the turn's waiting list; true when it was there.
-func (r *resident) withdraw(d *delivery) bool {
-	for i := range r.queues {
-		t := &r.queues[i]
-		for j, w := range t.waiting {
-			if w == d {
-				t.waiting = append(t.waiting[:j], t.waiting[j+1:]...)
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // end writes down a delivery's terminal outcome: into the item's row while that
 // is not written, into a row of its own later.
 func (s *shard) end(d *delivery, o carillon.Outcome) {
@@ -224,6 +156,10 @@ func (s *shard) end(d *delivery, o carillon.Outcome) {
 	row.Outcome, row.Hint, row.Due = o, carillon.HintNone, 0
 	p.open--
 	s.d.metrics.outcome(row.Platform, o.Class)
+	if d.probe && (o.Class == carillon.Suppressed || o.Class == carillon.Expired) { // it tried nothing
+		d.probe = false
+		d.lane.unprobe()
+	}
 	if p.replaced && !p.written {
 		return // a newer version owns the row; what became of this one is in the metrics
 	}
@@ -234,6 +170,7 @@ func (s *shard) end(d *delivery, o carillon.Outcome) {
 		}
 		return
 	}
+	s.spend(d)
 	s.outcome(p, row)
 	s.dropHint(p)
 }
@@ -257,6 +194,9 @@ func (s *shard) suppress(p *pending, why string) {
 		switch {
 		case d.row().Outcome.Class.Terminal():
 		case d.row().Hint != carillon.HintNone: // its hint finds the newer version and goes
+		case d.again: // its lane gives it back
+			d.again = false
+			s.end(d, o)
 		case p.r.withdraw(d):
 			s.end(d, o)
 		case d.lane != nil && d.word.CompareAndSwap(wordQueued, wordSuppressed):

@@ -91,13 +91,6 @@ type resident struct {
 	idems   []carillon.Idem // of rows not written yet
 }
 
-// turn is one endpoint's unanswered delivery and those that wait behind it.
-type turn struct {
-	endpoint string
-	busy     *delivery
-	waiting  []*delivery
-}
-
 func (r *resident) idle() bool { return r.holds == 0 && !r.loading && len(r.waiting) == 0 }
 
 // find is the index of the endpoint with this id, or -1.

@@ -35,9 +35,18 @@ func (w *world) feed(f fed) {
 // step does one random thing.
 func (w *world) step() {
 	r := w.r
-	switch rapid.SampledFrom([]string{"send", "send", "keyed", "repeat", "join", "leave", "answer", "answer", "fail", "wait", "crash"}).Draw(w.rt, "step") {
+	switch rapid.SampledFrom([]string{
+		"send", "send", "low", "keyed", "repeat", "join", "leave", "answer", "answer", "fail", "throttle", "room", "wait", "crash",
+	}).Draw(w.rt, "step") {
 	case "send":
-		w.feed(r.sends(w.user(), fmt.Sprint(len(w.records))))
+		for range rapid.IntRange(1, 4).Draw(w.rt, "sends") {
+			w.feed(r.sends(w.user(), fmt.Sprint(len(w.records))))
+		}
+	case "low":
+		f := r.sends(w.user(), "")
+		f.rec.Notification.HasVisual, f.rec.Notification.HasRaw, f.rec.Notification.Raw = false, true, fmt.Sprint(len(w.records))
+		f.rec.Notification.Priority = carillon.PriorityLow
+		w.feed(f)
 	case "keyed":
 		w.rid++
 		w.feed(r.keyed(w.user(), fmt.Sprint(len(w.records)), rapid.SampledFrom([]string{"k", "l"}).Draw(w.rt, "key"), w.rid))
@@ -48,7 +57,7 @@ func (w *world) step() {
 	case "join":
 		u, id := w.user(), rapid.SampledFrom([]string{"i", "j"}).Draw(w.rt, "endpoint")
 		w.alive[u][id] = true
-		w.feed(r.joins(u, id, carillon.IOS))
+		w.feed(r.joins(u, id, map[string]carillon.Platform{"i": carillon.IOS, "j": carillon.Android}[id]))
 	case "leave":
 		u, id := w.user(), rapid.SampledFrom([]string{"i", "j"}).Draw(w.rt, "endpoint")
 		delete(w.alive[u], id)
@@ -57,6 +66,14 @@ func (w *world) step() {
 		w.answer(carillon.Outcome{Class: carillon.Accepted})
 	case "fail":
 		w.answer(carillon.Outcome{Class: rapid.SampledFrom([]carillon.Class{carillon.Transient, carillon.Unknown, carillon.ThrottledEndpoint}).Draw(w.rt, "class")})
+	case "throttle": // its lane shuts: who waits parks
+		w.answer(carillon.Outcome{
+			Class: rapid.SampledFrom([]carillon.Class{carillon.ThrottledSender, carillon.WrongCredential}).Draw(w.rt, "class"),
+			After: time.Duration(rapid.IntRange(0, 3000).Draw(w.rt, "ms")) * time.Millisecond,
+		})
+	case "room":
+		r.v.rooms(rapid.SampledFrom([]int{0, 1, 1000}).Draw(w.rt, "room"))
+		synctest.Wait()
 	case "wait":
 		pass(time.Duration(rapid.IntRange(1, 2000).Draw(w.rt, "ms")) * time.Millisecond)
 	case "crash":
@@ -79,10 +96,7 @@ func (w *world) restart() {
 	p := w.r.k.progress().Positions[0]
 	w.r.stop()
 	next := w.r.next
-	w.r = newRig(w.t, w.r.d.cfg, w.store)
-	w.r.k.replayEnd = next
-	w.r.next = p.Settled
-	w.r.k.from, w.r.k.applied, w.r.k.settled = p.Settled, p.Settled, p.Settled
+	w.r = newRigAt(w.t, w.r.d.cfg, w.store, p.Settled, next)
 	w.r.refeed(w.records[p.Settled.Offset():])
 }
 
@@ -124,6 +138,9 @@ func (w *world) check() {
 			w.rt.Fatalf("%s has two unanswered pushes", k)
 		}
 	}
+	if n := len(w.r.v.pushes); n > w.r.d.cfg.Credits {
+		w.rt.Fatalf("%d pushes are unanswered, there are %d credits", n, w.r.d.cfg.Credits)
+	}
 }
 
 // hinted counts the hint rows of a delivery; m.mu is held.
@@ -147,11 +164,14 @@ func (m *memory) hinted(u carillon.User, it carillon.Item, d carillon.Delivery) 
 // finish answers everything and compares with the model.
 func (w *world) finish() {
 	w.r.v.replies(accept)
+	w.r.v.rooms(1000)
+	synctest.Wait()
 	for ids := w.r.v.waiting(); len(ids) > 0; ids = w.r.v.waiting() {
 		w.r.v.answer(w.t, ids[0], carillon.Outcome{Class: carillon.Accepted})
 	}
 	for range 4 { // retries fall due, and what they wrote
 		pass(12 * time.Minute)
+		w.check()
 	}
 	w.check()
 	if a, s := w.r.positions(); a != int64(len(w.records)) || s != a {
@@ -161,11 +181,18 @@ func (w *world) finish() {
 		w.rt.Fatalf("%d hints are left: %v %v", n, w.store.dues, w.store.parked)
 	}
 	if n := w.r.k.inFlight.Load(); n != 0 {
+		w.rt.Fatalf("%d records or deliveries are still in flight", n)
+	}
+	if n := w.r.k.hints.depth.Load(); n != 0 {
+		w.rt.Fatalf("%d still count as parked", n)
+	}
+	if n := w.r.k.credits.out(); n != 0 {
 		w.rt.Fatalf("%d credits are still out", n)
 	}
 	for _, u := range w.users {
 		before := len(w.r.v.all())
 		w.feed(w.r.sends(u, "last"))
+		pass(time.Second) // on a shut lane it is the probe
 		got := map[string]bool{}
 		for _, p := range w.r.v.all()[before:] {
 			got[p.Endpoint.ID] = true
@@ -180,11 +207,12 @@ func (w *world) finish() {
 	}
 }
 
-// order: first attempts to one endpoint are handed off in seq order.
+// order: first attempts of one priority to one endpoint are handed off in seq
+// order.
 func (w *world) order() {
 	last := map[string]carillon.Seq{}
 	for _, p := range w.r.v.all() {
-		k := p.User.Key() + " " + p.Endpoint.ID
+		k := fmt.Sprint(p.User.Key(), " ", p.Endpoint.ID, " ", p.Notification.Priority)
 		if p.Attempt == 1 && p.Seq < last[k] {
 			w.rt.Fatalf("%s: %s was handed off after %s", k, p.Seq, last[k])
 		} else if p.Attempt == 1 {
@@ -210,10 +238,12 @@ func (w *world) once() {
 // without need, and the directory is what the journal says.
 func TestDispatchHoldsItsPromises(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
+		var failed any // rapid's panics have to leave the bubble as ours
 		synctest.Test(t, func(t *testing.T) {
+			defer func() { failed = recover() }()
 			store := newMemory()
 			w := &world{
-				rt: rt, t: t, store: store, r: newRig(t, Config{Shards: 2, CacheBytes: 700}, store),
+				rt: rt, t: t, store: store, r: newRig(t, Config{Shards: 2, CacheBytes: 700, Credits: rapid.SampledFrom([]int{1, 2, 5, 4096}).Draw(rt, "credits"), MaxItems: 10_000}, store),
 				users: []carillon.User{user("dev.a"), user("dev.b"), user("dev.c")},
 				alive: map[carillon.User]map[string]bool{},
 			}
@@ -226,5 +256,8 @@ func TestDispatchHoldsItsPromises(t *testing.T) {
 			}
 			w.finish()
 		})
+		if failed != nil {
+			panic(failed)
+		}
 	})
 }

@@ -208,13 +208,16 @@ func (d *Dispatcher) Ready(partitions int) error {
 	return nil
 }
 
-// laneChanged wakes every partition's keeper: what is parked may drain, or a
-// probe falls due.
+// laneChanged wakes every partition's keeper and every shard: what is parked may
+// drain, a probe falls due, what waits for credits shall park.
 func (d *Dispatcher) laneChanged() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, k := range d.keepers {
 		nudge(k.hints.wake)
+	}
+	for _, s := range d.shards {
+		s.in.credit()
 	}
 }
 

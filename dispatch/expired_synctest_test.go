@@ -31,7 +31,7 @@ func TestParkedOnesExpire(t *testing.T) {
 		if dues, parked := r.store.waiting(); dues+parked != 0 {
 			t.Errorf("%d due and %d parked rows are left", dues, parked)
 		}
-		if depth := r.k.hints.depth; depth != 0 {
+		if depth := r.k.hints.depth.Load(); depth != 0 {
 			t.Errorf("%d count as parked", depth)
 		}
 	})

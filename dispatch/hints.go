@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"carillon"
@@ -55,20 +56,20 @@ type hints struct {
 	recalled int // due rows that are with a shard
 	out      map[refKey]struct{}
 	parked   map[waitingLane]*waiting
-	depth    int64 // parked rows of all lanes
+	depth    atomic.Int64 // parked rows of all lanes
 }
 
 // refKey is a [carillon.Ref] that can be compared, with the kind of hint.
 type refKey struct {
 	user     string
-	created  carillon.Seq
+	content  carillon.Seq
 	endpoint string
 	turn     carillon.Kind
 	hint     carillon.Hint
 }
 
 func keyOf(ref *carillon.Ref, hint carillon.Hint) refKey {
-	return refKey{user: ref.User.Key(), created: ref.Created, endpoint: ref.Endpoint, turn: ref.Kind, hint: hint}
+	return refKey{user: ref.User.Key(), content: ref.Content, endpoint: ref.Endpoint, turn: ref.Kind, hint: hint}
 }
 
 func newHints() *hints {
@@ -95,11 +96,14 @@ func (h *hints) park(w waitingLane, n int64) {
 		h.parked[waitingLane{lane: carillon.Lane{Platform: w.lane.Platform, Host: string([]byte(w.lane.Host))}, low: w.low}] = q
 	}
 	q.rows += n
-	h.depth += n
+	h.depth.Add(n)
 }
 
 // behind tells whether a newcomer of a lane must park behind others.
 func (h *hints) behind(w waitingLane) bool {
+	if h.depth.Load() == 0 {
+		return false
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	q := h.parked[w]
@@ -108,11 +112,11 @@ func (h *hints) behind(w waitingLane) bool {
 
 // parkedOf counts the parked rows of an app.
 func (h *hints) parkedOf(host string) int64 {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.depth == 0 {
+	if h.depth.Load() == 0 {
 		return 0
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	var n int64
 	for w, q := range h.parked {
 		if w.lane.Host == host {
@@ -133,9 +137,27 @@ func (h *hints) returned(r *recall, removed bool) {
 		q.recalled--
 		if removed {
 			q.rows--
-			h.depth--
+			h.depth.Add(-1)
+		} else {
+			q.rewind(r.ref.Content)
 		}
 	}
+	h.mu.Unlock()
+	nudge(h.wake)
+}
+
+// rewind makes the next look begin before a row that stands where the cursor
+// has passed: of one endpoint the older goes first. h.mu is held.
+func (q *waiting) rewind(content carillon.Seq) {
+	if q.cursor != nil && content <= q.cursor.Ref.Content {
+		q.cursor = nil
+	}
+}
+
+// noteParked tells that a parked row was written.
+func (h *hints) noteParked(w waitingLane, content carillon.Seq) {
+	h.mu.Lock()
+	h.parked[w].rewind(content)
 	h.mu.Unlock()
 	nudge(h.wake)
 }
@@ -182,7 +204,10 @@ func (k *keeper) recallDue(ctx context.Context) {
 		case <-t.C:
 		}
 		now := clock.UnixMilli()
-		next := min(k.fireDue(now), k.drainParked(now))
+		next := k.fireDue(now)
+		if k.replayed() { // else what is parked would go before what is older and re-driven
+			next = min(next, k.drainParked(now))
+		}
 		t.Reset(min(time.Duration(max(next-now, 1))*time.Millisecond, hintIdle))
 	}
 }
@@ -272,6 +297,9 @@ func (k *keeper) drain(w waitingLane, n int, probe bool) int {
 	q := h.parked[w]
 	room, cursor := min(n, recallBatch-q.recalled), q.cursor
 	h.mu.Unlock()
+	if !probe { // more would only wait in memory
+		room = min(room, k.credits.room(k.d.lane(w.lane).index, w.low))
+	}
 	sent := 0
 	for wrapped := cursor == nil; room > 0; wrapped, cursor = true, nil {
 		rows, err := k.d.deps.Store.Parked(nil, k.partition, w.lane, w.low, cursor, room+recallBatch)

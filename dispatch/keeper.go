@@ -34,6 +34,7 @@ type keeper struct {
 	wake      chan struct{} // the positions may move
 	room      chan struct{} // there are credits, or windows, again
 	hints     *hints
+	credits   *credits
 
 	mu        sync.Mutex
 	windows   []*window // in order; the front ones are passed by settled
@@ -47,7 +48,10 @@ type keeper struct {
 }
 
 func newKeeper(d *Dispatcher, partition int32, tenure uint64) *keeper {
-	return &keeper{d: d, partition: partition, tenure: tenure, wake: make(chan struct{}, 1), room: make(chan struct{}, 1), hints: newHints()}
+	return &keeper{
+		d: d, partition: partition, tenure: tenure, wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		hints: newHints(), credits: newCredits(d.cfg.Credits),
+	}
 }
 
 // nudge leaves a wake-up in a channel of capacity one.
@@ -92,6 +96,14 @@ func (k *keeper) begin(c *journal.Claim) error {
 	k.applied, k.settled = k.from, k.from
 	k.applied = max(p.Applied, k.from)
 	return nil
+}
+
+// replayed tells whether all records are applied that an earlier run may have
+// applied.
+func (k *keeper) replayed() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.applied >= k.replayEnd
 }
 
 // begun tells whether the keeper knows where to read.
@@ -191,6 +203,9 @@ func (k *keeper) advance() (moved bool) {
 	for k.behind < len(k.windows) && k.windows[k.behind].unapplied.Load() == 0 {
 		k.applied = max(k.applied, k.windows[k.behind].next)
 		k.behind++
+	}
+	if applied < k.replayEnd && k.applied >= k.replayEnd {
+		nudge(k.hints.wake)
 	}
 	done := 0
 	for done < k.behind && k.windows[done].unsettled.Load() == 0 {

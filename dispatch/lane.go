@@ -163,7 +163,7 @@ func (l *lane) handOff(ctx context.Context, sender carillon.Sender) {
 	defer stall.Stop()
 	for {
 		room := len(taken)
-		if sender != nil && !l.shut.Load() && !l.slow.Load() {
+		if sender != nil && !l.closed() {
 			room = min(sender.Room(), room)
 		}
 		n := 0
@@ -191,6 +191,9 @@ func (l *lane) handOff(ctx context.Context, sender carillon.Sender) {
 		clear(pushes)
 	}
 }
+
+// closed tells whether what comes to the lane parks.
+func (l *lane) closed() bool { return l.shut.Load() || l.slow.Load() }
 
 // checkStall shuts a lane whose queue has not moved for too long.
 func (l *lane) checkStall() {
@@ -247,7 +250,7 @@ func (l *lane) unprobe() {
 // still wanted and not too late.
 func (l *lane) claim(pushes []carillon.Push, taken []*delivery, none bool) []carillon.Push {
 	now := l.d.deps.Clock.UnixMilli()
-	shut := l.shut.Load() || l.slow.Load()
+	shut := l.closed()
 	for _, d := range taken {
 		if none || shut && !d.probe {
 			l.letGo(answer{d: d, parked: d.word.CompareAndSwap(wordQueued, wordHanded), withdrawn: d.word.Load() == wordSuppressed})

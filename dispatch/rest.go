@@ -10,13 +10,18 @@ import (
 // note is what a keeper is told once a hint's row is written or removed.
 type note struct {
 	k      *keeper
-	due    int64   // a due row was written for then
+	due    int64        // a due row was written for then
+	parked carillon.Seq // a parked row of this content was written, in lane
+	lane   waitingLane
 	recall *recall // a recalled hint is done with; its row is removed
 }
 
 func (n *note) tell() {
 	if n.due != 0 {
 		n.k.hints.noteDue(n.due)
+	}
+	if n.parked != 0 {
+		n.k.hints.noteParked(n.lane, n.parked)
 	}
 	if n.recall != nil {
 		n.k.hints.returned(n.recall, true)
@@ -28,7 +33,7 @@ func (s *shard) mustPark(d *delivery, l *lane) bool {
 	if d.probe {
 		return false
 	}
-	if l.shut.Load() || l.slow.Load() {
+	if l.closed() {
 		return true
 	}
 	if rc := d.p.recall; rc != nil || d.row().Attempts > 0 {
@@ -38,7 +43,7 @@ func (s *shard) mustPark(d *delivery, l *lane) bool {
 }
 
 func (s *shard) waitingLane(d *delivery) waitingLane {
-	return waitingLane{lane: d.lane.key, low: d.p.note.Priority == carillon.PriorityLow && !d.p.note.HasVisual}
+	return waitingLane{lane: d.lane.key, low: d.p.low()}
 }
 
 // park leaves a delivery to its lane's parked rows.
@@ -59,15 +64,30 @@ func (s *shard) rest(d *delivery, hint carillon.Hint, at int64) {
 	row.Hint, row.Due = hint, at
 	p.open--
 	if !p.written {
+		if hint == carillon.HintParked { // rows of what is parked are written in order
+			p.rowDue = s.now
+			s.soil()
+		}
 		if p.open == 0 {
 			s.finished++
 			s.soil()
 		}
 		return
 	}
+	s.spend(d)
 	s.outcome(p, row)
 	s.hintRow(p, row)
 	s.dropHint(p)
+}
+
+// unpark takes back what was counted as parked of a notification whose row is
+// never written.
+func (s *shard) unpark(p *pending) {
+	for i := range p.deliveries {
+		if d := &p.deliveries[i]; !p.written && d.row().Hint == carillon.HintParked {
+			p.k.hints.park(s.waitingLane(d), -1)
+		}
+	}
 }
 
 // hintRow adds the hint that a delivery rests on to the batch.
@@ -78,10 +98,9 @@ func (s *shard) hintRow(p *pending, row *carillon.Delivery) {
 		s.rows.Dues = append(s.rows.Dues, carillon.DueRow{Partition: p.k.partition, At: row.Due, Ref: ref, Expires: p.item.Expires})
 		s.notes = append(s.notes, note{k: p.k, due: row.Due})
 	case carillon.HintParked:
-		s.rows.Parked = append(s.rows.Parked, carillon.ParkedRow{
-			Partition: p.k.partition, Lane: carillon.Lane{Platform: row.Platform, Host: p.r.user.Host},
-			Low: p.note.Priority == carillon.PriorityLow && !p.note.HasVisual, Ref: ref, Expires: p.item.Expires,
-		})
+		w := waitingLane{lane: carillon.Lane{Platform: row.Platform, Host: p.r.user.Host}, low: p.low()}
+		s.rows.Parked = append(s.rows.Parked, carillon.ParkedRow{Partition: p.k.partition, Lane: w.lane, Low: w.low, Ref: ref, Expires: p.item.Expires})
+		s.notes = append(s.notes, note{k: p.k, parked: ref.Content, lane: w})
 	case carillon.HintNone:
 	}
 }
@@ -148,6 +167,9 @@ func (s *shard) recalled(r *resident, rc *recall) {
 		})
 	}
 	if at < 0 { // expired, replaced or over: the hint goes
+		if rc.probe {
+			s.lane(rc.lane.lane).unprobe()
+		}
 		rc.k.giveBack(1)
 		s.removeHint(rc, s.now+1)
 		return
@@ -167,21 +189,16 @@ func (s *shard) recalled(r *resident, rc *recall) {
 	if cap(p.deliveries) == 0 {
 		p.deliveries = make([]delivery, 0, 1)
 	}
-	i := r.entry.find(rc.ref.Endpoint)
-	switch row := &p.item.Deliveries[at]; {
-	case i < 0 || r.entry.endpoints[i].Incarnation != row.Incarnation:
-		s.end(p.add(at, &carillon.Endpoint{ID: row.Endpoint}), carillon.Outcome{Class: carillon.Suppressed, Reason: whyLeft})
+	row := &p.item.Deliveries[at]
+	d := p.add(at, &carillon.Endpoint{ID: row.Endpoint})
+	if d.probe = rc.probe; d.probe {
+		d.lane = s.lane(rc.lane.lane)
+	}
+	switch {
 	case p.item.Expires <= s.now:
-		s.end(p.add(at, &r.entry.endpoints[i]), carillon.Outcome{Class: carillon.Expired})
-	case r.entry.endpoints[i].Push == carillon.NoPush:
-		s.end(p.add(at, &r.entry.endpoints[i]), carillon.Outcome{Class: carillon.Suppressed, Reason: whyUnwanted})
-	default:
+		s.end(d, carillon.Outcome{Class: carillon.Expired})
+	case s.fresh(d):
 		row.Hint = carillon.HintNone
-		if r.entry.endpoints[i].Push == carillon.TapOnly { // since it was planned
-			row.Kind = carillon.KindTap
-		}
-		d := p.add(at, &r.entry.endpoints[i])
-		d.probe = rc.probe
 		s.send(d)
 	}
 	s.settle(p)

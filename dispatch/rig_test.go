@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -311,6 +312,20 @@ func (v *vendor) answer(t *testing.T, endpoint string, o carillon.Outcome) caril
 	return p
 }
 
+// answerIf accepts a push that is not answered yet.
+func (v *vendor) answerIf(p carillon.Push) {
+	v.mu.Lock()
+	i := slices.IndexFunc(v.pushes, func(q carillon.Push) bool { return q.Ref == p.Ref && q.Seq == p.Seq })
+	if i < 0 {
+		v.mu.Unlock()
+		return
+	}
+	v.pushes = slices.Delete(v.pushes, i, i+1)
+	to := v.to[carillon.Lane{Platform: p.Endpoint.Platform, Host: p.User.Host}]
+	v.mu.Unlock()
+	to.Answers([]carillon.Answer{{Ref: p.Ref, Outcome: accept(p), At: v.now(), Kind: p.Kind}})
+}
+
 // all are the pushes so far, in hand-off order.
 func (v *vendor) all() []carillon.Push {
 	v.mu.Lock()
@@ -333,6 +348,17 @@ func (v *vendor) replies(f func(p carillon.Push) carillon.Outcome) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.reply = f
+}
+
+// rooms sets how many pushes each lane takes now.
+func (v *vendor) rooms(n int) {
+	v.mu.Lock()
+	v.room = n
+	to := slices.Collect(maps.Values(v.to))
+	v.mu.Unlock()
+	for _, r := range to {
+		r.RoomAgain()
+	}
 }
 
 func accept(carillon.Push) carillon.Outcome {
@@ -376,16 +402,24 @@ func (idleSource) Run(ctx context.Context, _ func(context.Context, *journal.Clai
 
 func newRig(t *testing.T, cfg Config, store *memory) *rig {
 	t.Helper()
+	first := carillon.MakeSeq(1, 0)
+	return newRigAt(t, cfg, store, first, first)
+}
+
+// newRigAt goes on at from; an earlier run may have seen what is before end.
+func newRigAt(t *testing.T, cfg Config, store *memory, from, end carillon.Seq) *rig {
+	t.Helper()
+	def(&cfg.CacheBytes, 1<<20) // what is made at each start takes its time
 	clock := &carillon.Clock{}
 	v := &vendor{to: map[carillon.Lane]carillon.Receiver{}, room: 1000, now: clock.UnixMilli}
-	r := &rig{t: t, store: store, v: v, clock: clock, next: carillon.MakeSeq(1, 0)}
+	r := &rig{t: t, store: store, v: v, clock: clock, next: from}
 	d, err := New(cfg, Deps{Store: store, Vendors: v, Journal: &r.journal, IDs: &carillon.IDKey{1}, Clock: clock, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.d = d
 	r.k = newKeeper(d, 0, 1)
-	r.k.from, r.k.applied, r.k.settled = r.next, r.next, r.next
+	r.k.from, r.k.applied, r.k.settled, r.k.replayEnd = from, from, from, end
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	if err := r.k.loadHints(); err != nil {

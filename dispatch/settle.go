@@ -40,6 +40,8 @@ func (s *shard) flush(all bool) {
 		switch {
 		case p.replaced: // the newer version's row stands for it
 			s.idemRow(p)
+			s.spendAll(p)
+			s.unpark(p)
 			s.wrote = append(s.wrote, p)
 		case p.open == 0 || all || p.rowDue <= s.now:
 			s.row(p)
@@ -71,6 +73,7 @@ func (s *shard) row(p *pending) {
 		s.hintRow(p, &p.item.Deliveries[i])
 	}
 	s.idemRow(p)
+	s.spendAll(p)
 }
 
 // idemRow adds what is remembered of the request that brought p.
@@ -96,6 +99,7 @@ func (s *shard) written() {
 		s.notes[i] = note{}
 	}
 	s.notes = s.notes[:0]
+	s.refund()
 	for i, p := range s.wrote {
 		p.written = true
 		p.win.applied()
@@ -108,6 +112,10 @@ func (s *shard) written() {
 	s.wrote = s.wrote[:0]
 	for i, p := range s.lates {
 		p.late--
+		if p.unapplied {
+			p.unapplied = false
+			p.win.applied()
+		}
 		s.settle(p)
 		s.lates[i] = nil
 	}

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,7 +26,12 @@ type shard struct {
 	parting   []*resident // changed and idle; they leave at the next barrier
 	partAt    int64
 	lanes     map[carillon.Lane]*lane
-	out       [][]*delivery // by lane, on its way to the queues
+
+	out               [][]*outgoing // by lane
+	lastOut           []*outgoing   // by lane, the one used last
+	ready, spareReady []*outgoing   // those with something new
+	short             []*outgoing   // those that wait for credits
+	spent             []spent       // credits whose outcomes are in rows
 
 	rec     journal.Record // reused for decoding
 	targets []carillon.Target
@@ -62,6 +68,16 @@ type inbox struct {
 	loads   []*loadBatch
 	recalls []*recall
 	left    []*pending
+	credits bool // there may be more
+}
+
+// credit tells that there may be credits for what waits, or that a lane is
+// another one.
+func (in *inbox) credit() {
+	in.mu.Lock()
+	in.credits = true
+	in.mu.Unlock()
+	nudge(in.wake)
 }
 
 func (in *inbox) recall(r *recall) {
@@ -106,6 +122,7 @@ type mail struct {
 	loads   []*loadBatch
 	recalls []*recall
 	left    []*pending
+	credits bool
 }
 
 // take swaps what came in with the emptied slices of the last round.
@@ -122,6 +139,7 @@ func (in *inbox) take(m *mail) {
 	m.loads, in.loads = in.loads, m.loads[:0]
 	m.recalls, in.recalls = in.recalls, m.recalls[:0]
 	m.left, in.left = in.left, m.left[:0]
+	m.credits, in.credits = in.credits, false
 }
 
 func newShard(d *Dispatcher, index int) *shard {
@@ -171,9 +189,7 @@ func (s *shard) round(m *mail) {
 		s.slice(&m.slices[i])
 	}
 	s.requestLoads()
-	for _, l := range s.lanes {
-		s.post(l)
-	}
+	s.post(m.credits || slices.ContainsFunc(s.short, s.slow))
 	s.flushIfDue()
 	if len(s.parting) > 0 && s.now >= s.partAt {
 		s.part()
@@ -201,13 +217,14 @@ func (s *shard) answer(a *answer) {
 	p := d.p
 	p.held--
 	if a.withdrawn {
-		s.pass(d)
+		d.unused()
+		s.withdrawn(d)
 		s.settle(p)
 		return
 	}
 	if a.parked { // the lane shut before it was handed off
-		s.pass(d)
-		s.park(d)
+		d.unused()
+		s.bounce(d)
 		s.settle(p)
 		return
 	}
@@ -234,15 +251,6 @@ func (s *shard) answer(a *answer) {
 	s.settle(p)
 }
 
-// post hands a lane what has gathered for it.
-func (s *shard) post(l *lane) {
-	if out := s.out[l.index]; len(out) > 0 {
-		l.put(out)
-		clear(out)
-		s.out[l.index] = out[:0]
-	}
-}
-
 // lane finds the way out, opening it when it is the first use.
 func (s *shard) lane(key carillon.Lane) *lane {
 	if l, ok := s.lanes[key]; ok {
@@ -251,7 +259,7 @@ func (s *shard) lane(key carillon.Lane) *lane {
 	l := s.d.lane(key)
 	s.lanes[l.key] = l
 	for len(s.out) <= l.index {
-		s.out = append(s.out, nil)
+		s.out, s.lastOut = append(s.out, nil), append(s.lastOut, nil)
 	}
 	return l
 }
@@ -272,6 +280,11 @@ func (s *shard) arm() {
 	}
 	if len(s.parting) > 0 {
 		sooner(s.partAt)
+	}
+	for _, o := range s.short {
+		if at := s.parkAt(o); at != 0 {
+			sooner(at)
+		}
 	}
 	if next == 0 || s.armed != 0 && s.armed <= next {
 		return
