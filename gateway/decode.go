@@ -30,6 +30,8 @@ type decoder struct {
 	seen    uint32
 	unknown [][]byte
 	extra   []byte
+	rules   *optionRules // nil until there are options to hold against them
+	starts  bool         // platformOptions start a Live Activity
 }
 
 // The members of a notification, by their place in decoder.seen.
@@ -113,7 +115,7 @@ func (d *decoder) decode(body []byte, bulk bool, now int64) *carillon.Error {
 	d.reset(body)
 	d.n = carillon.Notification{TTL: -1, Badge: -1, Accepted: now}
 	d.host, d.expiry, d.user, d.subscription, d.key = "", false, "", "", ""
-	d.seen, d.unknown, d.extra = 0, d.unknown[:0], d.extra[:0]
+	d.seen, d.unknown, d.extra, d.starts = 0, d.unknown[:0], d.extra[:0], false
 	if !utf8.Valid(body) {
 		d.fault("", "the body is not valid UTF-8")
 		return d.err
@@ -158,6 +160,10 @@ func (d *decoder) finish(now int64) {
 	}
 	if n.Fallback.Delay != 0 && !n.HasRaw {
 		d.fault("fallbackPolicy.endpointFallback", "follows raw content that was not fetched; this payload has no rawContent")
+		return
+	}
+	if d.starts && !n.HasVisual {
+		d.fault("platformOptions.apns.event", "a Live Activity starts with an alert; this payload has no visualContent")
 		return
 	}
 	if err := n.Validate(now); err != nil {

@@ -236,7 +236,20 @@ func refusesOptions(g func(rest, target, says string)) {
 	f(`{"fcm":{"message_type":"x"}}`, "platformOptions.fcm.message_type", "reserved")
 	f(`{"data":{"google.x":"x"}}`, "platformOptions.data.google.x", "reserved")
 	f(`{"data":{"gcm.n.e":"x"}}`, "platformOptions.data.gcm.n.e", "reserved")
-	f(`{"apns":{"a":{"b":[{"aps":1}]}}}`, "platformOptions.apns.a.b[].aps", "reserved")
+	f(`{"data":{"a":{"b":[{"aps":1}]}}}`, "platformOptions.data.a.b[].aps", "reserved")
+	f(`{"apns":{"collapse-id":"x"}}`, "platformOptions.apns.collapse-id", "no option")
+	f(`{"fcm":{"channel_id":"x"}}`, "platformOptions.fcm.channel_id", "no option")
+	f(`{"wns":{"tag":"x"}}`, "platformOptions.wns.tag", "no option")
+	f(`{"wns":{"priority":1,"priority":2}}`, "platformOptions.wns.priority", "twice")
+	f(`{"wns":{"actions":[{"content":"a","arguments":"b"},{"content":"a","contnt":"b"}]}}`, "platformOptions.wns.actions[1].contnt", "no option")
+	f(`{"wns":{"header":{"id":"1","title":"t"}}}`, "platformOptions.wns.header.arguments", "required")
+	f(`{"apns":{"sound":{"name":"x","volume":2}}}`, "platformOptions.apns.sound.volume", "within 0 … 1")
+	f(`{"apns":{"push-type":"liveactivity"}}`, "platformOptions.apns.event", "required")
+	f(`{"apns":{"push-type":"liveactivity","event":"update"}}`, "platformOptions.apns.content-state", "required")
+	f(`{"apns":{"push-type":"liveactivity","event":"start","content-state":{}}}`, "platformOptions.apns.attributes", "attributes-type")
+	f(`{"apns":{"event":"end"}}`, "platformOptions.apns.push-type", "liveactivity")
+	f(`{"apns":{"attributes":{"a":{"b":[{"aps":1}]}}}}`, "platformOptions.apns.push-type", "liveactivity")
+	f(`{"apns":{"push-type":"liveactivity","event":"start","content-state":{},"attributes-type":"A","attributes":{}}}`, "platformOptions.apns.event", "visualContent")
 	f(`{"data":{"x":"`+strings.Repeat("x", carillon.MaxOptions)+`"}}`, "platformOptions", "4096")
 }
 
@@ -283,7 +296,7 @@ func BenchmarkDecode(b *testing.B) {
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		benchBody, `{}`, `{"a":[1,-0.5e+3,"\ud83d\ude00",{"b":null}],"c":true}`, `{"targetHostName":"a.example","payload":{"rawContent":"\u0000"},"x":"y"}`,
-		`{"targetHostName":"a.example","payload":{"rawContent":"r"},"platformOptions":{"apns":{"a":[{}]},"link":"x:y"}}`,
+		`{"targetHostName":"a.example","payload":{"rawContent":"r"},"platformOptions":{"apns":{"sound":{"name":"b","critical":1}},"wns":{"actions":[{"content":"a","arguments":"b"}],"ttl":0},"fcm":{"vibrateTimings":["1.5s"]},"data":{"a":[{}]},"link":"x:y"}}`,
 		`{"targetHostName":"a.example","payload":{"visualContent":{"title":"t"},"rawContent":"r"},"fallbackPolicy":{"endpointFallback":{"platformTypes":["iOS"],"fallbackDelayInSeconds":"60","visualContent":{"title":"t"}}}}`,
 	} {
 		f.Add([]byte(seed), false)

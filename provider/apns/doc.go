@@ -16,18 +16,8 @@
 //	clear     background  5         nothing           id pos v k, and ids: what to take off the screen
 //
 // Alerts carry apns-collapse-id = notification id, which makes them replaceable
-// and removable. What exceeds 4096 bytes goes out as a tap. Of platformOptions
-// these count, others are ignored:
-//
-//	apns.sound               string, object (critical alert) or null; default "default"
-//	apns.badge               number; the notification's own badge wins
-//	apns.category            string
-//	apns.thread-id           string; default the notification's group
-//	apns.subtitle            string
-//	apns.interruption-level  string
-//	apns.relevance-score     number
-//	apns.mutable-content     number
-//	apns.target-content-id   string
-//	data                     object; its members stand beside "aps" and "carillon"
-//	link                     string; "link" in "carillon"
+// and removable. What exceeds 4096 bytes goes out as a tap. An endpoint whose
+// appId is a topic of another push type (voip, liveactivity, …) gets that type and
+// its body, and only from notifications that ask for it. Of platformOptions, apns,
+// data and link count (docs/platform-options.md).
 package apns
