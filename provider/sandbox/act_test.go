@@ -208,7 +208,7 @@ func TestConductOfAPNsConnections(t *testing.T) {
 	r.conduct(sandbox.APNs, func(c *sandbox.Conduct) { c.RejectsToOne, c.BadTokens = 2, 4 })
 	bad := func(f *frames, id uint32) {
 		f.head(id, false, ":method", "POST", ":scheme", "https", ":path", "/3/device/abcd",
-			"authorization", r.bearer(r.now()), "apns-topic", "com.example.app", "apns-push-type", "alert")
+			"authorization", r.token(), "apns-topic", "com.example.app", "apns-push-type", "alert")
 		_ = f.WriteData(id, true, []byte(alert))
 	}
 	f = r.warm()

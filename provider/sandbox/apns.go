@@ -2,27 +2,23 @@ package sandbox
 
 import (
 	"encoding/json"
-	"errors"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 )
 
 // apns is Apple's side: the rules of "Sending notification requests to APNs" and
 // "Handling notification responses from APNs", in the order in which Pushy's mock
 // server checks them.
 type apns struct {
-	keys *keyring
+	keys    *apnsKeys
+	devices *devices
 
 	mu    sync.Mutex
-	known map[string]time.Time // verified provider tokens → iat
+	known map[string]provider // verified provider tokens
+	odd   bool                // which spelling of BadEnvironmentKeyIdInToken is next
 }
-
-// apnsTokenAge is how old a provider token may be; as far in the future is wrong too.
-const apnsTokenAge = time.Hour
 
 func (a *apns) judge(r *request, now time.Time) (message, reply) {
 	m := message{}
@@ -32,6 +28,10 @@ func (a *apns) judge(r *request, now time.Time) (message, reply) {
 		m.display = m.address
 	}
 	m.kind = r.get("apns-push-type")
+	suffix, _ := topicSuffix(m.kind)
+	m.owner = strings.TrimSuffix(r.get("apns-topic"), suffix)
+	m.slot = m.owner // one push a bundle is kept
+	m.once = r.get("apns-expiration") == "0"
 	m.read(r, now)
 	id := r.get("apns-id")
 	given := isUUID(id)
@@ -44,11 +44,17 @@ func (a *apns) judge(r *request, now time.Time) (message, reply) {
 	if status, reason := a.fault(r, onPath, device, given); status != 0 {
 		return m, a.refuse(id, status, reason, now)
 	}
+	if status, reason, since := a.deviceFault(&m, now); status != 0 {
+		return m, a.refuse(id, status, reason, since)
+	}
 	if status, reason := a.checkToken(r, now); status != 0 {
 		return m, a.refuse(id, status, reason, now)
 	}
 	if status, reason := payloadFault(r); status != 0 {
 		return m, a.refuse(id, status, reason, now)
+	}
+	if status := chosenStatus(m.address); status != 0 {
+		return m, a.refuse(id, status, apnsReason(status), now)
 	}
 	rep := reply{status: 200, fields: []field{{"apns-id", id}}}
 	if strings.Contains(r.authority, "sandbox") || strings.Contains(r.authority, "development") {
@@ -93,6 +99,23 @@ func (a *apns) fault(r *request, onPath bool, device string, idOK bool) (int, st
 		return 400, "BadDeviceToken"
 	}
 	return 0, ""
+}
+
+// deviceFault is what is wrong with the device: its address asks for it, it is gone,
+// or it belongs to another bundle than that of its first push.
+func (a *apns) deviceFault(m *message, now time.Time) (status int, reason string, since time.Time) {
+	dev := a.devices.state(m.address)
+	switch n := chosenStatus(m.address); {
+	case n == 400:
+		return 400, "BadDeviceToken", now
+	case n == 410:
+		return 410, "Unregistered", now
+	case dev.gone:
+		return 410, "Unregistered", dev.since
+	case dev.owner != "" && dev.owner != m.owner:
+		return 400, "DeviceTokenNotForTopic", now
+	}
+	return 0, "", now
 }
 
 // payloadFault is what is wrong with the body. The size is the push type's.
@@ -160,58 +183,6 @@ func alertOf(raw json.RawMessage) (title, body string) {
 		body = string(o["loc-key"])
 	}
 	return title, body
-}
-
-// checkToken verifies the provider token: ES256 by the issued key, its kid and
-// team, its age. A connection that showed an expired token stays wedged.
-func (a *apns) checkToken(r *request, now time.Time) (int, string) {
-	h := r.get("authorization")
-	if h == "" {
-		return 403, "MissingProviderToken"
-	}
-	if r.sticky.expired {
-		return 403, "ExpiredProviderToken"
-	}
-	scheme, tok, _ := strings.Cut(h, " ")
-	if !strings.EqualFold(scheme, "bearer") {
-		return 403, "InvalidProviderToken"
-	}
-	iat, ok := a.verify(tok)
-	switch {
-	case !ok:
-		return 403, "InvalidProviderToken"
-	case iat.After(now.Add(apnsTokenAge)):
-		return 403, "InvalidProviderToken"
-	case now.Sub(iat) > apnsTokenAge:
-		r.sticky.expired = true
-		return 403, "ExpiredProviderToken"
-	}
-	return 0, ""
-}
-
-// verify returns the token's iat; tokens that passed are not verified again.
-func (a *apns) verify(tok string) (time.Time, bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if iat, ok := a.known[tok]; ok {
-		return iat, true
-	}
-	var c jwt.RegisteredClaims
-	p := jwt.NewParser(jwt.WithValidMethods([]string{"ES256"}), jwt.WithoutClaimsValidation())
-	_, err := p.ParseWithClaims(tok, &c, func(t *jwt.Token) (any, error) {
-		if t.Header["kid"] != a.keys.APNs.KeyID {
-			return nil, errors.New("unknown kid")
-		}
-		return a.keys.apns.Public(), nil
-	})
-	if err != nil || c.Issuer != a.keys.APNs.TeamID || c.IssuedAt == nil {
-		return time.Time{}, false
-	}
-	if a.known == nil || len(a.known) >= 1000 {
-		a.known = map[string]time.Time{}
-	}
-	a.known[strings.Clone(tok)] = c.IssuedAt.Time
-	return c.IssuedAt.Time, true
 }
 
 func (a *apns) refuse(id string, status int, reason string, since time.Time) reply {

@@ -21,7 +21,7 @@ const alert = `{"aps":{"alert":{"title":"T","body":"B"}}}`
 func (r *rig) apns(address, body string, headers ...string) answer {
 	r.t.Helper()
 	h := map[string]string{
-		"authorization": r.bearer(r.now()), "apns-topic": "com.example.app", "apns-push-type": "alert",
+		"authorization": r.token(), "apns-topic": "com.example.app", "apns-push-type": "alert",
 	}
 	for i := 0; i < len(headers); i += 2 {
 		h[headers[i]] = headers[i+1]
@@ -98,7 +98,7 @@ func TestAPNsChecksTheProviderToken(t *testing.T) {
 			t.Errorf("want %q, got %d %s", reason, a.status, a.body)
 		}
 	}
-	f("", r.bearer(r.now()))
+	f("", r.token())
 	f("", r.bearer(r.now().Add(-59*time.Minute)))
 	f("", r.bearer(r.now().Add(50*time.Minute)))
 	f("ExpiredProviderToken", r.bearer(r.now().Add(-61*time.Minute)))
@@ -112,14 +112,14 @@ func TestAPNsChecksTheProviderToken(t *testing.T) {
 	f("InvalidProviderToken", r.sign(jwt.SigningMethodES256, key, c.KeyID, jwt.MapClaims{"iss": "OTHERTEAM1", "iat": r.now().Unix()}))
 	f("InvalidProviderToken", r.sign(jwt.SigningMethodES256, key, c.KeyID, jwt.MapClaims{"iss": c.TeamID}))
 
-	good := r.bearer(r.now())
+	good := r.token()
 	f("", good)
 	r.shift.Add(int64(61 * time.Minute)) // the cached verification does not outlive the token
 	f("ExpiredProviderToken", good)
 	if a := r.apns(dev, alert); !strings.Contains(a.body, "ExpiredProviderToken") {
 		t.Errorf("the connection is not wedged: %+v", a)
 	}
-	f("", r.bearer(r.now())) // a new connection works
+	f("", r.token()) // a new connection works
 }
 
 func TestAPNsTray(t *testing.T) {

@@ -29,10 +29,17 @@ const maxBody = 16 << 10
 // sticky is what a vendor remembers of one connection.
 type sticky struct {
 	bearer   string // the last authorization value that passed
+	app      string // whose it is
 	until    time.Time
 	gen      int64 // of the access tokens
 	requests int
-	expired  bool // APNs: an expired token was seen, the connection stays wedged
+
+	// Of APNs: the key of the first push, the provider token in use and since when.
+	key     *apnsKey
+	token   string
+	since   time.Time
+	tooMany bool // tokens: the connection stays spoilt
+	expired bool // APNs: an expired token was seen, the connection stays wedged
 }
 
 // get is the first header of that name, "" when there is none.
@@ -90,6 +97,9 @@ type message struct {
 	group   string
 	shows   bool
 	expires time.Time // zero: never
+	owner   string    // APNs' bundle, WNS' app
+	slot    string    // what of it is kept only once while a device is offline; FCM's collapse key
+	once    bool      // one try: it is not kept
 	problem string    // why a device would show nothing although the vendor accepted
 }
 
@@ -106,7 +116,11 @@ func (s *Server) serve(d *door, r *request) reply {
 	now := s.cfg.Now()
 	m, rep := d.rules.judge(r, now)
 	if rep.status < 300 {
-		if f, ok := s.take(r.vendor, m.address, now); ok {
+		f, ok := s.take(r.vendor, m.address, now)
+		if !ok {
+			f, ok = s.throttle(d, m.address, now)
+		}
+		if ok {
 			rep = f.apply(d.rules, r, rep, now)
 		}
 	}
@@ -128,6 +142,22 @@ func (s *Server) serve(d *door, r *request) reply {
 	}
 	s.devices.record(r, &m, &rep, now)
 	return rep
+}
+
+// throttle is a device's own limit: see [Conduct.DevicePerMinute].
+func (s *Server) throttle(d *door, key string, now time.Time) (Fault, bool) {
+	n := d.conduct.Load().DevicePerMinute
+	if n == 0 || key == "" || s.devices.within(d.vendor, key, n, now) {
+		return Fault{}, false
+	}
+	switch d.vendor {
+	case FCM:
+		return Fault{Status: 429, Reason: "QUOTA_EXCEEDED"}, true
+	case WNS:
+		return Fault{Status: 200, Reason: "channelthrottled"}, true
+	default:
+		return Fault{Status: 429, Reason: "TooManyRequests"}, true
+	}
 }
 
 // finish is what becomes of an answer whatever it says: its latency, and the end of

@@ -3,15 +3,20 @@ package sandbox
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
 // fcm is Google's side: FCM HTTP v1 as its discovery document and error pages
 // describe it.
 type fcm struct {
-	keys   *keyring
-	tokens *accessTokens
+	keys    *keyring
+	tokens  *accessTokens
+	devices *devices
+	how     *atomic.Pointer[Conduct]
+	quota   quota
 }
 
 func (g *fcm) judge(r *request, now time.Time) (message, reply) {
@@ -33,8 +38,15 @@ func (g *fcm) judge(r *request, now time.Time) (message, reply) {
 		return m, googleReply(403, "PERMISSION_DENIED", "cloudmessaging.messages.create",
 			"Permission 'cloudmessaging.messages.create' denied on resource '//cloudresourcemanager.googleapis.com/projects/"+project+"' (or it may not exist).", nil)
 	}
-	if rep, bad := p.refusal(r); bad {
+	if rep, bad := g.refusal(r, &m, p); bad {
+		g.quota.take(g.perMinute(), now) // what is refused counts, until it is used up
 		return m, rep
+	}
+	if ok, wait := g.quota.take(g.perMinute(), now); !ok {
+		return m, g.exhausted(wait)
+	}
+	if status := chosenStatus(m.address); status != 0 {
+		return m, g.scripted(r, &Fault{Status: status, Reason: fcmReason(status)}, now)
 	}
 	name := "projects/" + project + "/messages/"
 	if p.validateOnly {
@@ -46,6 +58,57 @@ func (g *fcm) judge(r *request, now time.Time) (message, reply) {
 	return m, reply{
 		status: 200, fields: []field{{"content-type", "application/json; charset=UTF-8"}},
 		body: []byte("{\n  \"name\": " + quote(name) + "\n}\n"),
+	}
+}
+
+// refusal is what is wrong with the message or its target.
+func (g *fcm) refusal(r *request, m *message, p *fcmPush) (reply, bool) {
+	if rep, bad := p.refusal(r); bad {
+		return rep, true
+	}
+	switch status := chosenStatus(m.address); {
+	case status == 400, status == 403, status == 404:
+		return fcmRefusal(status, fcmReason(status)), true
+	case g.devices.state(m.address).gone:
+		return fcmRefusal(404, "UNREGISTERED"), true
+	}
+	return reply{}, false
+}
+
+func (g *fcm) perMinute() int {
+	if g.how == nil {
+		return 0
+	}
+	return g.how.Load().QuotaPerMinute
+}
+
+// exhausted is the answer when the project's minute is used up.
+func (g *fcm) exhausted(wait time.Duration) reply {
+	rep := fcmRefusal(429, "QUOTA_EXCEEDED")
+	secs := int64((wait + time.Second - 1) / time.Second)
+	rep.fields = append(rep.fields, field{"retry-after", strconv.FormatInt(secs, 10)})
+	return rep
+}
+
+// fcmReason is the errorCode that belongs to a status.
+func fcmReason(status int) string {
+	switch status {
+	case 400:
+		return "INVALID_ARGUMENT"
+	case 403:
+		return "SENDER_ID_MISMATCH"
+	case 404:
+		return "UNREGISTERED"
+	case 429:
+		return "QUOTA_EXCEEDED"
+	case 500:
+		return "INTERNAL"
+	case 502:
+		return "HTML"
+	case 503:
+		return "UNAVAILABLE"
+	default:
+		return ""
 	}
 }
 

@@ -84,7 +84,7 @@ func (p *fcmPush) target(msg object, m *message) {
 			continue
 		}
 		p.targets++
-		m.address, m.display = v, v
+		m.address, m.display = deviceKey(v), v
 		p.topic = p.topic || k == "topic" || k == "condition"
 		if k == "token" || k == "fid" {
 			p.token = v
@@ -153,6 +153,9 @@ func (p *fcmPush) android(o object, m *message, now time.Time) {
 			p.violate("message.android.priority", "Invalid value at 'message.android.priority'.")
 		}
 	}
+	var collapse loose
+	_ = json.Unmarshal(pick(o, "collapseKey"), &collapse)
+	m.slot = string(collapse)
 	raw := o["ttl"]
 	if raw == nil {
 		return
@@ -164,7 +167,7 @@ func (p *fcmPush) android(o object, m *message, now time.Time) {
 		p.violate("message.android.ttl", "Invalid value at 'message.android.ttl' (type.googleapis.com/google.protobuf.Duration), Illegal duration format; duration must end with 's'")
 		return
 	}
-	if d > 0 {
+	if m.once = d == 0; d > 0 {
 		m.expires = now.Add(d)
 	}
 }

@@ -79,7 +79,7 @@ func (f *frames) push(r *rig, id uint32, body string) {
 func (f *frames) pushHead(r *rig, id uint32) {
 	f.head(id, false, ":method", "POST", ":scheme", "https", ":authority", "api.push.apple.com",
 		":path", "/3/device/"+sandbox.NewAddress(sandbox.APNs, strconv.FormatUint(uint64(id), 10)),
-		"authorization", r.bearer(r.now()), "apns-topic", "com.example.app", "apns-push-type", "alert")
+		"authorization", r.token(), "apns-topic", "com.example.app", "apns-push-type", "alert")
 }
 
 // until reads frames and logs them until one of the given kind came n times, or

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -34,6 +35,10 @@ type rig struct {
 	client *http.Client // HTTP/2 where it is offered; dials the sandbox whatever the host
 	http1  *http.Client
 	shift  atomic.Int64
+
+	signing  sync.Mutex
+	signed   string
+	signedAt time.Time
 }
 
 func (r *rig) now() time.Time { return time.Now().Add(time.Duration(r.shift.Load())) }
@@ -148,7 +153,18 @@ func (r *rig) try(c *http.Client, address string, body []byte, headers ...string
 	return answer{res.StatusCode, res.Header, string(b), res.ProtoMajor, res.Close}, err
 }
 
-// bearer is an APNs provider token.
+// token is the APNs provider token in use: a connection must stay with one.
+func (r *rig) token() string {
+	r.t.Helper()
+	r.signing.Lock()
+	defer r.signing.Unlock()
+	if now := r.now(); r.signed == "" || now.Sub(r.signedAt) > 25*time.Minute {
+		r.signed, r.signedAt = r.bearer(now), now
+	}
+	return r.signed
+}
+
+// bearer is a new APNs provider token.
 func (r *rig) bearer(iat time.Time) string {
 	r.t.Helper()
 	c := r.Credentials().APNs

@@ -13,7 +13,7 @@ func TestOnePushOfEachVendorIsShown(t *testing.T) {
 	for range 3 {
 		a := r.post(r.client, "https://api.push.apple.com/3/device/"+ios,
 			[]byte(`{"aps":{"alert":{"title":"T","body":"B"},"thread-id":"g"},"carillon":{"id":"n1","seq":"7","k":"alert"}}`),
-			"authorization", r.bearer(r.now()), "apns-topic", "com.example.app", "apns-push-type", "alert", "apns-collapse-id", "n1")
+			"authorization", r.token(), "apns-topic", "com.example.app", "apns-push-type", "alert", "apns-collapse-id", "n1")
 		if a.status != 200 || a.proto != 2 || len(a.header.Get("apns-id")) != 36 {
 			t.Fatalf("APNs: %+v", a)
 		}

@@ -25,18 +25,19 @@ type Addrs struct {
 
 // Server is the vendors. Its methods may be called at any time, by anyone.
 type Server struct {
-	cfg     Config
-	log     *slog.Logger
-	ca      *authority
-	keys    *keyring
-	tokens  accessTokens
-	script  script
-	acts    acts
-	rnd     *dice
-	special atomic.Bool // Fast mode must look at script and latency
-	counts  *counts
-	devices *devices
-	doors   []*door
+	cfg      Config
+	log      *slog.Logger
+	ca       *authority
+	keys     *keyring
+	tokens   accessTokens
+	apnsKeys apnsKeys
+	script   script
+	acts     acts
+	rnd      *dice
+	special  atomic.Bool // Fast mode must look at script and latency
+	counts   *counts
+	devices  *devices
+	doors    []*door
 
 	mu       sync.Mutex
 	conns    map[net.Conn]*guest
@@ -86,9 +87,11 @@ func New(cfg Config) (*Server, error) {
 	if s.keys, err = loadKeyring(cfg.Dir, s.Addrs().Token); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.doors[0].rules = &apns{keys: s.keys}
-	s.doors[1].rules = &fcm{keys: s.keys, tokens: &s.tokens}
-	s.doors[2].rules = &wns{tokens: &s.tokens}
+	s.apnsKeys.add(&apnsKey{id: s.keys.APNs.KeyID, team: s.keys.APNs.TeamID, public: &s.keys.apns.PublicKey})
+	s.devices.rules = s.Conduct
+	s.doors[0].rules = &apns{keys: &s.apnsKeys, devices: s.devices}
+	s.doors[1].rules = &fcm{keys: s.keys, tokens: &s.tokens, devices: s.devices, how: &s.doors[1].conduct}
+	s.doors[2].rules = &wns{tokens: &s.tokens, devices: s.devices}
 	return s, nil
 }
 

@@ -23,20 +23,21 @@ type accessTokens struct {
 
 type accessToken struct {
 	vendor Vendor
+	app    string // of WNS: the package SID or the Entra app
 	until  time.Time
 }
 
 // maxTokens is how many live tokens are known; a client needs one per credential.
 const maxTokens = 10_000
 
-func (a *accessTokens) issue(v Vendor, prefix string, now time.Time, life time.Duration) string {
+func (a *accessTokens) issue(v Vendor, app, prefix string, now time.Time, life time.Duration) string {
 	tok := prefix + randomHex(48)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.by == nil || len(a.by) >= maxTokens {
 		a.by = map[string]accessToken{}
 	}
-	a.by[tok] = accessToken{vendor: v, until: now.Add(life)}
+	a.by[tok] = accessToken{vendor: v, app: app, until: now.Add(life)}
 	return tok
 }
 
@@ -67,7 +68,7 @@ func (a *accessTokens) bearer(r *request, v Vendor, now time.Time) (ok, expired 
 	if !now.Before(t.until) {
 		return false, true
 	}
-	r.sticky.bearer, r.sticky.until, r.sticky.gen = h, t.until, gen
+	r.sticky.bearer, r.sticky.until, r.sticky.gen, r.sticky.app = h, t.until, gen, t.app
 	return true, false
 }
 
@@ -134,7 +135,7 @@ func (s *Server) google(w http.ResponseWriter, r *http.Request) {
 	}
 	s.counts.tokens.Add(1)
 	writeJSON(w, 200, map[string]any{
-		"access_token": s.tokens.issue(FCM, "ya29.c.sbx-", now, time.Hour), "token_type": "Bearer", "expires_in": 3599,
+		"access_token": s.tokens.issue(FCM, "", "ya29.c.sbx-", now, time.Hour), "token_type": "Bearer", "expires_in": 3599,
 	})
 }
 
@@ -177,7 +178,7 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 		oauthError(w, 400, "invalid_client", "Invalid client id or client secret")
 	default:
 		s.counts.tokens.Add(1)
-		tok := s.tokens.issue(WNS, "EgAcAQMAAAAEgAAA", s.cfg.Now(), 24*time.Hour)
+		tok := s.tokens.issue(WNS, c.PackageSID, "EgAcAQMAAAAEgAAA", s.cfg.Now(), 24*time.Hour)
 		writeJSON(w, 200, map[string]any{"access_token": tok, "token_type": "bearer", "expires_in": 86400})
 	}
 }
@@ -196,7 +197,7 @@ func (s *Server) entra(w http.ResponseWriter, r *http.Request) {
 		oauthError(w, 401, "invalid_client", "AADSTS7000215: Invalid client secret provided")
 	default:
 		s.counts.tokens.Add(1)
-		tok := s.tokens.issue(WNS, "eyJ0.sbx-", s.cfg.Now(), 24*time.Hour)
+		tok := s.tokens.issue(WNS, c.AppID, "eyJ0.sbx-", s.cfg.Now(), 24*time.Hour)
 		writeJSON(w, 200, map[string]any{
 			"token_type": "Bearer", "expires_in": strconv.Itoa(86399), "ext_expires_in": "86399", "access_token": tok,
 		})

@@ -11,7 +11,8 @@ import (
 // wns is Microsoft's side: the rules of "Push notification service request and
 // response headers".
 type wns struct {
-	tokens *accessTokens
+	tokens  *accessTokens
+	devices *devices
 }
 
 func (w *wns) judge(r *request, now time.Time) (message, reply) {
@@ -22,13 +23,35 @@ func (w *wns) judge(r *request, now time.Time) (message, reply) {
 		m.display = "https://" + r.authority + r.path
 	}
 	m.kind = strings.TrimPrefix(r.get("x-wns-type"), "wns/")
+	m.slot = m.kind // one of a kind is kept
 	m.readWNS(r, now)
 	status, text := w.fault(r, channel, now)
 	rep := reply{status: status}
 	if status != 200 {
 		rep.reason = text
+		return m, w.dress(r, rep, "received")
+	}
+	dev := w.devices.state(m.address)
+	m.owner = r.sticky.app
+	switch chosen := chosenStatus(m.address); {
+	case chosen != 0:
+		return m, w.scripted(r, &Fault{Status: chosen}, now)
+	case dev.gone:
+		return m, w.scripted(r, &Fault{Status: 410}, now)
+	case dev.owner != "" && dev.owner != m.owner:
+		return m, w.scripted(r, &Fault{Status: 403, Reason: "The channel belongs to another app"}, now)
+	case dev.offline && !cached(r):
+		rep.reason = "dropped"
+		return m, w.dress(r, rep, "dropped")
 	}
 	return m, w.dress(r, rep, "received")
+}
+
+// cached tells whether WNS keeps it for a device that is offline: what it does by
+// default with all but raw.
+func cached(r *request) bool {
+	policy := r.get("x-wns-cache-policy")
+	return policy == "cache" || policy == "" && r.get("x-wns-type") != "wns/raw"
 }
 
 // fault is what is wrong with the request, in the order headers, token, size,
@@ -78,7 +101,7 @@ func (w *wns) dress(r *request, rep reply, status string) reply {
 	if rep.status == 200 {
 		rep.fields = append(rep.fields, field{"x-wns-status", status}, field{"x-wns-notificationstatus", status})
 		if strings.EqualFold(r.get("x-wns-requestforstatus"), "true") {
-			rep.fields = append(rep.fields, field{"x-wns-deviceconnectionstatus", "connected"})
+			rep.fields = append(rep.fields, field{"x-wns-deviceconnectionstatus", w.connection(r)})
 		}
 	} else if rep.reason != "" {
 		rep.fields = append(rep.fields, field{"x-wns-error-description", rep.reason})
@@ -95,6 +118,14 @@ func (w *wns) dress(r *request, rep reply, status string) reply {
 		field{"x-wns-debug-trace", "SBXPEPF0000" + strings.ToUpper(randomHex(2))},
 		field{"ms-cv", cv + ".0"})
 	return rep
+}
+
+// connection is whether the device is there.
+func (w *wns) connection(r *request) string {
+	if w.devices.state(r.path).offline {
+		return "disconnected"
+	}
+	return "connected"
 }
 
 func (w *wns) scripted(r *request, f *Fault, _ time.Time) reply {
