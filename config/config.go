@@ -67,6 +67,11 @@ type Sandbox struct {
 	Off bool `yaml:"off"`
 	// Fast makes the vendors accept everything and only count.
 	Fast bool `yaml:"fast"`
+	// Script is a JSON file that says how the vendors are at first: docs/testing.md.
+	// It stands relative to the configuration file.
+	Script string `yaml:"script"`
+	// Seed repeats what a script leaves to chance; 0: the script's, or the clock's.
+	Seed uint64 `yaml:"seed"`
 }
 
 // DefaultData is the data directory when none is named.
@@ -99,6 +104,9 @@ func Load(o Options) (*Config, error) {
 	dir := filepath.Dir(file)
 	cfg.onboard(in, dir, lookup(o.Environ))
 	cfg.checkIssuers(in, dir)
+	if cfg.Sandbox.Script != "" && !filepath.IsAbs(cfg.Sandbox.Script) {
+		cfg.Sandbox.Script = filepath.Join(dir, cfg.Sandbox.Script)
+	}
 	cfg.check(in)
 	if len(in.problems) > 0 {
 		return nil, in.problems

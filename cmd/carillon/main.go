@@ -41,6 +41,11 @@ func commands() []command {
 		configPrintCommand(),
 		sandboxCommand(),
 		sandboxClockCommand(),
+		sandboxDeviceCommand(),
+		sandboxAddressCommand(),
+		sandboxFaultCommand(),
+		sandboxActCommand(),
+		sandboxConductCommand(),
 		devCertCommand(),
 		versionCommand(),
 	}

@@ -19,13 +19,15 @@ import (
 func sandboxCommand() command {
 	return command{
 		name:    "sandbox",
-		args:    "--dir DIR [--fast] [--apns ADDR] [--fcm ADDR] [--wns ADDR] [--token ADDR] [--ops ADDR]",
+		args:    "--dir DIR [--fast] [--apns ADDR] [--fcm ADDR] [--wns ADDR] [--token ADDR] [--ops ADDR] [--script FILE]",
 		summary: "run APNs, FCM and WNS as servers on loopback",
 		about: "The vendors' own protocols with a CA of their own; credentials that an app can onboard are made in DIR.\n" +
-			"Strict by default: every request is judged as the vendor documents it.",
+			"Strict by default: every request is judged as the vendor documents it. With --ops, `carillon sandbox fault`,\n" +
+			"act, conduct and device script a running one; docs/testing.md has the vocabulary.",
 		examples: []string{
 			"carillon sandbox --dir ./sandbox",
 			"carillon sandbox --dir ./sandbox --fast --apns 127.0.0.1:9443 --json",
+			"carillon sandbox --ops 127.0.0.1:8421 --script outage.json --seed 7",
 			"carillon sandbox clock +31d",
 		},
 		setup: func(fs *flag.FlagSet) runner {
@@ -36,7 +38,9 @@ func sandboxCommand() command {
 			fs.StringVar(&cfg.WNSAddr, "wns", "127.0.0.1:0", "listen `ADDR` of WNS")
 			fs.StringVar(&cfg.TokenAddr, "token", "127.0.0.1:0", "listen `ADDR` of the token endpoints")
 			fs.BoolVar(&cfg.WNSHTTP1Only, "wns-http1", false, "WNS offers HTTP/1.1 only")
-			ops := fs.String("ops", "", "answer /sandbox/devices, counts, received and faults at this `ADDR`")
+			ops := fs.String("ops", "", "answer /sandbox/devices, counts, received, faults, acts, conduct and keys at this `ADDR`")
+			fs.Uint64Var(&cfg.Seed, "seed", 0, "`N` that repeats shares, rates and latencies; 0: from the clock")
+			script := fs.String("script", "", "JSON `FILE` with seed, conduct, faults, acts, offline and gone to begin with")
 			fast := fs.Bool("fast", false, "accept everything and only count, for benches")
 			return func(ctx context.Context, e *env, args []string) error {
 				if err := none(args); err != nil {
@@ -46,7 +50,7 @@ func sandboxCommand() command {
 					cfg.Mode = sandbox.Fast
 				}
 				cfg.Logger = slog.New(slog.NewTextHandler(e.stderr, nil))
-				return e.sandbox(ctx, cfg, *ops)
+				return e.sandbox(ctx, cfg, *script, *ops)
 			}
 		},
 	}
@@ -54,8 +58,8 @@ func sandboxCommand() command {
 
 // sandbox runs the vendors until ctx ends; with an ops address it answers there
 // what they saw.
-func (e *env) sandbox(ctx context.Context, cfg sandbox.Config, opsAddr string) error {
-	s, err := sandbox.New(cfg)
+func (e *env) sandbox(ctx context.Context, cfg sandbox.Config, script, opsAddr string) error {
+	s, err := newSandbox(cfg, script)
 	if err != nil {
 		return err
 	}
@@ -81,11 +85,34 @@ func (e *env) sandbox(ctx context.Context, cfg sandbox.Config, opsAddr string) e
 	return errors.Join(told, err)
 }
 
+// newSandbox makes the vendors and plays the script that a file holds, if one is
+// named.
+func newSandbox(cfg sandbox.Config, script string) (*sandbox.Server, error) {
+	var sc sandbox.Scenario
+	if script != "" {
+		var err error
+		if sc, err = sandbox.ReadScenario(script); err != nil {
+			return nil, err
+		}
+		if cfg.Seed == 0 {
+			cfg.Seed = sc.Seed
+		}
+	}
+	s, err := sandbox.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Play(sc); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", script, err), s.Close())
+	}
+	return s, nil
+}
+
 func (e *env) tellSandbox(s *sandbox.Server, ops string) error {
 	addrs, creds := s.Addrs(), s.Credentials()
-	v := map[string]any{"mode": s.Mode().String(), "addrs": addrs, "caFile": s.CAFile(), "credentials": creds, "ops": ops}
+	v := map[string]any{"mode": s.Mode().String(), "addrs": addrs, "caFile": s.CAFile(), "credentials": creds, "ops": ops, "seed": s.Seed()}
 	return e.answer(v, func(w io.Writer) {
-		fmt.Fprintf(w, "%s sandbox; clients must trust %s\n", s.Mode(), s.CAFile())
+		fmt.Fprintf(w, "%s sandbox, seed %d; clients must trust %s\n", s.Mode(), s.Seed(), s.CAFile())
 		fmt.Fprintf(w, "  apns   %s  key %s, key id %s, team %s\n", addrs.APNs, creds.APNs.KeyFile, creds.APNs.KeyID, creds.APNs.TeamID)
 		fmt.Fprintf(w, "  fcm    %s  service account %s\n", addrs.FCM, creds.FCM.File)
 		fmt.Fprintf(w, "  wns    %s  package %s, secret %s\n", addrs.WNS, creds.WNS.PackageSID, creds.WNS.SecretFile)

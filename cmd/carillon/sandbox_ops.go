@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"carillon"
 	"carillon/internal/httpapi"
@@ -22,10 +24,30 @@ func (v vendors) register(ops *httpapi.Ops) {
 	ops.Handle("/sandbox/faults", v.faults)
 	ops.Handle("/sandbox/acts", v.acts)
 	ops.Handle("/sandbox/conduct", v.conduct)
+	ops.Handle("/sandbox/keys", v.keys)
 }
 
-// devices answers GET /sandbox/devices, …/{percent-encoded address}/tray and
-// …/inbox.
+// devicePatch is the body of PATCH /sandbox/devices/{address}; what is not named
+// stays.
+type devicePatch struct {
+	Offline *bool `json:"offline,omitempty"`
+	Gone    *bool `json:"gone,omitempty"`
+	// Since is the timestamp of APNs' 410; not given: now.
+	Since time.Time `json:"since,omitzero"`
+}
+
+// deviceView is what /sandbox/devices/{address} answers.
+type deviceView struct {
+	sandbox.Device
+	// Tray is what it shows, Arrivals what it got in its order.
+	Tray     []sandbox.Shown    `json:"tray"`
+	Arrivals []sandbox.Received `json:"arrivals"`
+}
+
+func devicePath(address string) string { return "/sandbox/devices/" + url.PathEscape(address) }
+
+// devices answers GET /sandbox/devices and, below it, …/{percent-encoded address},
+// …/tray, …/inbox and …/arrivals; PATCH …/{address} changes the device.
 func (v vendors) devices(_ context.Context, r httpapi.OpsRequest) (any, error) {
 	rest := strings.Trim(strings.TrimPrefix(r.Path, "/sandbox/devices"), "/")
 	if rest == "" {
@@ -37,12 +59,45 @@ func (v vendors) devices(_ context.Context, r httpapi.OpsRequest) (any, error) {
 		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "address", "%q is not percent-encoded", encoded)
 	}
 	switch what {
+	case "":
+		return v.device(address, r)
+	case "arrivals":
+		return v.Arrivals(address), nil
 	case "tray":
 		return v.Tray(address), nil
 	case "inbox":
 		return v.Inbox(address), nil
 	}
-	return nil, carillon.Errorf(carillon.CodeNotFound, "", "ask for …/{address}/tray or …/{address}/inbox; percent-encode the address")
+	return nil, carillon.Errorf(carillon.CodeNotFound, "", "ask for …/{address}, …/{address}/tray, /inbox or /arrivals; percent-encode the address")
+}
+
+// device tells of one device, or changes it.
+func (v vendors) device(address string, r httpapi.OpsRequest) (any, error) {
+	switch r.Method {
+	case http.MethodPatch:
+		p := devicePatch{Since: v.Now()}
+		dec := json.NewDecoder(bytes.NewReader(r.Body))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&p); err != nil {
+			return nil, carillon.Errorf(carillon.CodeInvalidRequest, "", `want {"offline":true} or {"gone":true}: %v`, err)
+		}
+		if p.Offline != nil {
+			v.SetOffline(address, *p.Offline)
+		}
+		if p.Gone != nil && *p.Gone {
+			v.SetGone(address, p.Since)
+		} else if p.Gone != nil {
+			v.SetGone(address, time.Time{})
+		}
+	case http.MethodGet:
+	default:
+		return nil, carillon.Errorf(carillon.CodeMethodNotAllowed, "", "GET or PATCH")
+	}
+	d, ok := v.Device(address)
+	if !ok { // it got nothing yet
+		d.Address = address
+	}
+	return deviceView{Device: d, Tray: v.Tray(address), Arrivals: v.Arrivals(address)}, nil
 }
 
 // list reads one JSON value of a kind or an array of them.
@@ -96,6 +151,32 @@ func (v vendors) acts(_ context.Context, r httpapi.OpsRequest) (any, error) {
 		return nil, carillon.Errorf(carillon.CodeMethodNotAllowed, "", "GET, POST or DELETE")
 	}
 	return v.Acts(), nil
+}
+
+// keys makes one more APNs key (POST {"teamId":…,"environment":…}) or revokes one
+// (DELETE ?keyId=…).
+func (v vendors) keys(_ context.Context, r httpapi.OpsRequest) (any, error) {
+	switch r.Method {
+	case http.MethodPost:
+		var want struct {
+			TeamID      string `json:"teamId"`
+			Environment string `json:"environment"`
+		}
+		if len(r.Body) > 0 {
+			if err := json.Unmarshal(r.Body, &want); err != nil {
+				return nil, carillon.Errorf(carillon.CodeInvalidRequest, "", `want {"teamId":"…","environment":"sandbox"}: %v`, err)
+			}
+		}
+		k, err := v.IssueAPNsKey(want.TeamID, want.Environment)
+		if err != nil {
+			return nil, carillon.Errorf(carillon.CodeInvalidRequest, "", "%v", err)
+		}
+		return k, nil
+	case http.MethodDelete:
+		v.RevokeAPNsKey(r.Query.Get("keyId"))
+		return nil, nil //nolint:nilnil // an empty object
+	}
+	return nil, carillon.Errorf(carillon.CodeMethodNotAllowed, "", "POST, or DELETE with ?keyId=")
 }
 
 // conduct tells (GET) or changes (PATCH) how the vendors always are.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"carillon/config"
+	"carillon/provider/sandbox"
 )
 
 func serveCommand() command {
@@ -115,14 +116,25 @@ type announcement struct {
 	URL  string `json:"url"`
 	Ops  string `json:"ops"`
 	Data string `json:"data"`
+	// Sandbox is where the sandbox vendors listen, when there are any.
+	Sandbox *sandboxAnnouncement `json:"sandbox,omitempty"`
+}
+
+type sandboxAnnouncement struct {
+	sandbox.Addrs
+	CAFile string `json:"caFile"`
+	Seed   uint64 `json:"seed"`
 }
 
 func (e *env) announce(s *system) error {
 	a := announcement{URL: s.doors.URL(), Ops: "http://" + s.ops.Addr(), Data: s.cfg.Data}
-	if e.json {
-		return e.answer(a, nil)
+	if box := s.sandbox; box != nil {
+		a.Sandbox = &sandboxAnnouncement{Addrs: box.Addrs(), CAFile: box.CAFile(), Seed: box.Seed()}
 	}
 	return e.answer(a, func(w io.Writer) {
+		if a.Sandbox != nil {
+			fmt.Fprintf(w, "vendors apns %s, fcm %s, wns %s (sandbox, seed %d)\n", a.Sandbox.APNs, a.Sandbox.FCM, a.Sandbox.WNS, a.Sandbox.Seed)
+		}
 		fmt.Fprintf(w, "data   %s\nops    %s\nready  %s\n", a.Data, a.Ops, a.URL)
 	})
 }

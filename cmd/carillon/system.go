@@ -182,9 +182,9 @@ func (s *system) openSandbox() (*sandbox.Server, error) {
 	if s.cfg.Sandbox.Fast {
 		mode = sandbox.Fast
 	}
-	box, err := sandbox.New(sandbox.Config{
-		Dir: filepath.Join(s.cfg.Data, "sandbox"), Mode: mode, Now: s.clock.Now, Logger: s.log.With("room", "sandbox"),
-	})
+	box, err := newSandbox(sandbox.Config{
+		Dir: filepath.Join(s.cfg.Data, "sandbox"), Mode: mode, Seed: s.cfg.Sandbox.Seed, Now: s.clock.Now, Logger: s.log.With("room", "sandbox"),
+	}, s.cfg.Sandbox.Script)
 	if err != nil {
 		return nil, err
 	}

@@ -154,6 +154,9 @@ func (s *Server) CAFile() string {
 // Credentials are what an app onboards to send through this sandbox.
 func (s *Server) Credentials() Credentials { return s.keys.Credentials }
 
+// Now is the server's clock.
+func (s *Server) Now() time.Time { return s.cfg.Now() }
+
 // Mode is what the server was started in.
 func (s *Server) Mode() Mode { return s.cfg.Mode }
 
