@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"carillon"
 	"carillon/provider/sandbox"
 )
 
@@ -59,9 +60,7 @@ func sandboxFaultCommand() command {
 			"for --times requests, or for a window of the sandbox's clock. --clear also answers what was held.\n" + sandboxDocs +
 			"The same by HTTP: POST, GET, DELETE /sandbox/faults.",
 		examples: []string{
-			"# five of a hundred iOS devices are dead, always the same ones",
 			"carillon sandbox fault --vendor apns --share 0.05 --status 410",
-			"# FCM is out for a minute",
 			"carillon sandbox fault --vendor fcm --status 503 --retry-after 30 --for 60s",
 			"carillon sandbox fault --vendor wns --status 200 --reason channelthrottled --times 3",
 			"carillon sandbox fault --clear",
@@ -200,12 +199,12 @@ func sandboxConductCommand() command {
 func sandboxDeviceCommand() command {
 	return command{
 		name:    "sandbox device",
-		args:    "[ADDRESS [--offline | --online | --gone | --alive]]",
+		args:    "[ADDRESS [--offline | --online | --gone | --alive] [--wait N | --wait-accepted N]]",
 		summary: "show sandbox devices, switch one off or on, let it die",
 		about: "Shows what the device shows and what it got, in its order. A device that is offline gets what its vendor\n" +
 			"kept when it is online again; one that is gone is answered 410 (APNs, WNS) or UNREGISTERED (FCM).\n" + sandboxDocs +
 			"The same by HTTP: GET, PATCH /sandbox/devices/{percent-encoded address}.",
-		examples: []string{"carillon sandbox device", "carillon sandbox device $ADDRESS --offline", "carillon sandbox device $ADDRESS --json"},
+		examples: []string{"carillon sandbox device", "carillon sandbox device $ADDRESS --offline", "carillon sandbox device $ADDRESS --wait 2 --json"},
 		setup: func(fs *flag.FlagSet) runner {
 			ops := opsFlag(fs)
 			var offline, online, gone, alive bool
@@ -213,6 +212,9 @@ func sandboxDeviceCommand() command {
 			fs.BoolVar(&online, "online", false, "it can again")
 			fs.BoolVar(&gone, "gone", false, "the app is gone from it")
 			fs.BoolVar(&alive, "alive", false, "it is back")
+			wait := fs.Int("wait", 0, "wait until it got `N` pushes; exit code 1 if not in time")
+			accepted := fs.Int("wait-accepted", 0, "wait until its vendor took `N` pushes for it")
+			timeout := fs.Duration("timeout", 10*time.Second, "how `LONG` --wait and --wait-accepted wait")
 			return func(ctx context.Context, e *env, args []string) error {
 				if offline && online || gone && alive || len(args) > 1 || len(args) == 0 && (offline || online || gone || alive) {
 					return usagef("give one address, and not a state with its opposite")
@@ -232,14 +234,32 @@ func sandboxDeviceCommand() command {
 					method, body = http.MethodPatch, p
 				}
 				var d deviceView
-				if err := newOpsClient(*ops).call(ctx, method, devicePath(args[0]), nil, body, &d); err != nil {
+				client := newOpsClient(*ops)
+				if err := client.call(ctx, method, devicePath(args[0]), nil, body, &d); err != nil {
 					return err
 				}
-				return e.answer(d, d.write)
+				enough := func() bool { return d.Delivered >= *wait && d.Accepted >= *accepted }
+				slept, clock := time.Duration(0), carillon.Clock{}
+				for ; !enough() && slept < *timeout; slept += devicePoll {
+					if err := clock.Sleep(ctx, devicePoll); err != nil {
+						return err
+					}
+					d = deviceView{}
+					if err := client.call(ctx, http.MethodGet, devicePath(args[0]), nil, nil, &d); err != nil {
+						return err
+					}
+				}
+				if err := e.answer(d, d.write); err != nil || enough() {
+					return err
+				}
+				return fmt.Errorf("within %s it got %d pushes and its vendor took %d", *timeout, d.Delivered, d.Accepted)
 			}
 		},
 	}
 }
+
+// devicePoll spaces the looks of --wait.
+const devicePoll = 10 * time.Millisecond
 
 func (e *env) devices(ctx context.Context, ops string) error {
 	var all []sandbox.Device
