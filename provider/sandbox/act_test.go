@@ -96,7 +96,7 @@ func TestPlannedActs(t *testing.T) {
 	r.act(
 		sandbox.Act{Vendor: sandbox.APNs, Kind: sandbox.Streams, Streams: 1, After: time.Millisecond},
 		sandbox.Act{Vendor: sandbox.APNs, Kind: sandbox.Streams, Streams: 500, After: 5 * time.Millisecond},
-		sandbox.Act{Vendor: sandbox.APNs, Kind: sandbox.GoAway, Reason: "Shutdown", Every: 10 * time.Millisecond, Times: 2},
+		sandbox.Act{Vendor: sandbox.APNs, Kind: sandbox.GoAway, Reason: "Shutdown", Every: 10 * time.Millisecond},
 	)
 	same(t, f.until("end", 1), `settings MAX_CONCURRENT_STREAMS=1
 settings MAX_CONCURRENT_STREAMS=500
@@ -107,6 +107,8 @@ end`)
 	if log := f.until("end", 1); !strings.Contains(log, "goaway last=0 NO_ERROR") {
 		t.Error(log)
 	}
+	r.StopActs()
+	r.act(sandbox.Act{Kind: sandbox.Silence, Every: time.Millisecond, Times: 2})
 	eventually(t, "done", func() bool { return len(r.Acts()) == 0 })
 	r.act(sandbox.Act{Kind: sandbox.Reset, Every: time.Hour})
 	if len(r.Acts()) != 1 {

@@ -157,7 +157,7 @@ func TestFCMStorage(t *testing.T) {
 		t.Errorf("%d after 3 minutes", n)
 	}
 	r.shift.Add(int64(3 * time.Minute))
-	if in := r.Arrivals(dev); len(in) != 22 || in[21].NotificationID != "b21" || in[21].DeliveredAt.Sub(in[20].DeliveredAt) != 3*time.Minute {
+	if in := r.Arrivals(dev); len(in) != 22 || in[21].NotificationID != "b21" || in[21].DeliveredAt.Sub(in[20].DeliveredAt).Round(time.Millisecond) != 3*time.Minute {
 		t.Errorf("%d after 6 minutes", len(in))
 	}
 }

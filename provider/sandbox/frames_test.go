@@ -301,6 +301,11 @@ func TestALPN(t *testing.T) {
 	f(a.WNS, "wns2-by3p.notify.windows.com", "http/1.1", "h2", "http/1.1")
 	f(a.Token, "login.microsoftonline.com", "h2", "h2")
 	f(a.Token, "example.com", "refused", "h2")
+	old := r.tlsConfig("h2")
+	old.ServerName, old.MaxVersion = "api.push.apple.com", tls.VersionTLS11
+	if _, err := tls.Dial("tcp", a.APNs, old); err == nil {
+		t.Error("TLS 1.1 is taken")
+	}
 	if a, err := r.try(r.http1, "https://api.push.apple.com/3/device/aa", []byte("x")); err == nil {
 		t.Errorf("APNs speaks HTTP/1.1: %+v", a)
 	}

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"container/heap"
 	"slices"
 	"sync"
 	"time"
@@ -13,12 +14,14 @@ type late struct {
 	started bool
 	over    bool // the connection ends: nothing is started
 	wake    chan struct{}
-	due     []postponed // by time
+	due     byTime
+	seq     int
 	held    []postponed
 }
 
 type postponed struct {
 	at  time.Time
+	seq int
 	id  uint32
 	rep reply
 }
@@ -52,16 +55,43 @@ func (c *h2conn) startLate() bool {
 }
 
 func (l *late) insert(p postponed) {
-	i, _ := slices.BinarySearchFunc(l.due, p.at, func(a postponed, at time.Time) int {
-		if a.at.After(at) {
-			return 1
-		}
-		return -1
-	})
-	l.due = slices.Insert(l.due, i, p)
-	if i == 0 {
+	l.seq++
+	p.seq = l.seq
+	heap.Push(&l.due, p)
+	if l.due[0].seq == p.seq {
 		l.hurry()
 	}
+}
+
+// byTime is a heap: the next answer first, and of two at once the older.
+type byTime []postponed
+
+// Len, Swap, Push and Pop are for container/heap.
+func (h *byTime) Len() int { return len(*h) }
+
+// Swap swaps.
+func (h *byTime) Swap(i, j int) { (*h)[i], (*h)[j] = (*h)[j], (*h)[i] }
+
+// Less orders by time.
+func (h *byTime) Less(i, j int) bool {
+	a, b := &(*h)[i], &(*h)[j]
+	if c := a.at.Compare(b.at); c != 0 {
+		return c < 0
+	}
+	return a.seq < b.seq
+}
+
+// Push appends.
+func (h *byTime) Push(x any) { *h = append(*h, x.(postponed)) } //nolint:forcetypeassert // nothing else is pushed
+
+// Pop removes the last.
+func (h *byTime) Pop() any {
+	old := *h
+	n := len(old) - 1
+	p := old[n]
+	old[n] = postponed{}
+	*h = old[:n]
+	return p
 }
 
 // hurry makes the goroutine look again.
@@ -88,6 +118,9 @@ func (c *h2conn) cancelLate(id uint32) {
 	is := func(p postponed) bool { return p.id == id }
 	before := len(c.late.due) + len(c.late.held)
 	c.late.due = slices.DeleteFunc(c.late.due, is)
+	if len(c.late.due)+len(c.late.held) < before {
+		heap.Init(&c.late.due)
+	}
 	c.late.held = slices.DeleteFunc(c.late.held, is)
 	c.answers.active -= before - len(c.late.due) - len(c.late.held)
 	wasBlocked := len(c.answers.blocked)
@@ -124,8 +157,7 @@ func (c *h2conn) answerDue() (time.Duration, bool) {
 		c.mood.speak()
 	}
 	for len(c.late.due) > 0 && !c.late.due[0].at.After(now) {
-		p := c.late.due[0]
-		c.late.due = slices.Delete(c.late.due, 0, 1)
+		p := heap.Pop(&c.late.due).(postponed) //nolint:forcetypeassert // nothing else is in it
 		c.settle(p.id, p.rep)
 	}
 	if c.flush() != nil || c.answers.ended() {
