@@ -18,6 +18,7 @@ const (
 	importArena  = 1 << 20   // bytes of keys and records in a batch, about
 	importLines  = 4096      // records in a batch
 	importFaults = 1000      // bad lines that are told, not only counted
+	importWaste  = 16 << 20  // bytes that are no lines: a small body may decode to any number
 	maxIdleReads = 100
 )
 
@@ -34,6 +35,7 @@ type importer struct {
 	line     importLine
 	rec      journal.Record
 	number   int  // of the line at hand
+	waste    int  // bytes of blank lines and behind the start of too long ones
 	skipping bool // the rest of a line that is too long
 
 	filling, flying *importBatch
@@ -77,7 +79,7 @@ func newImporter() *importer {
 
 func (im *importer) begin(g *Gateway, p *auth.Principal) {
 	im.g, im.p = g, p
-	im.number, im.skipping = 0, false
+	im.number, im.waste, im.skipping = 0, 0, false
 	im.lines, im.accepted, im.failed, im.decided, im.told = 0, 0, 0, 0, 0
 	im.faults = im.faults[:0]
 	im.fresh()
@@ -113,23 +115,30 @@ func (im *importer) run(ctx context.Context, body io.Reader) error {
 	return err
 }
 
+// takeLines takes the whole lines of text, of which the first seen bytes have none;
+// what follows the last is the rest.
+func (im *importer) takeLines(ctx context.Context, text []byte, seen int) (rest []byte, err error) {
+	for {
+		i := bytes.IndexByte(text[seen:], '\n')
+		if i < 0 {
+			return text, nil
+		}
+		if err := im.take(ctx, text[:seen+i]); err != nil {
+			return nil, err
+		}
+		text, seen = text[seen+i+1:], 0
+	}
+}
+
 // read takes the body apart into lines.
 func (im *importer) read(ctx context.Context, body io.Reader) error {
 	held, idle := 0, 0
 	for {
 		n, err := body.Read(im.buf[held:])
-		rest, seen := im.buf[:held+n], held
-		for {
-			i := bytes.IndexByte(rest[seen:], '\n')
-			if i < 0 {
-				break
-			}
-			if ferr := im.take(ctx, rest[:seen+i]); ferr != nil {
-				return ferr
-			}
-			rest, seen = rest[seen+i+1:], 0
-		}
+		rest, ferr := im.takeLines(ctx, im.buf[:held+n], held)
 		switch {
+		case ferr != nil:
+			return ferr
 		case errors.Is(err, io.EOF):
 			if len(rest) > 0 {
 				return im.take(ctx, rest)
@@ -148,6 +157,9 @@ func (im *importer) read(ctx context.Context, body io.Reader) error {
 			im.skip(rest)
 			rest = nil
 		}
+		if im.waste > importWaste {
+			return carillon.Errorf(carillon.CodeTooLarge, "", "blank lines and the rests of too long ones take more than %d bytes", importWaste)
+		}
 		held = copy(im.buf, rest)
 	}
 }
@@ -160,6 +172,7 @@ func (im *importer) skip(start []byte) {
 		im.refuse(tooLong(len(start)), im.number)
 	}
 	im.skipping = true
+	im.waste += len(start)
 }
 
 func tooLong(n int) *carillon.Error {
@@ -174,6 +187,7 @@ func (im *importer) take(ctx context.Context, line []byte) error {
 	}
 	im.number++
 	if line = bytes.TrimSpace(line); len(line) == 0 {
+		im.waste++
 		return nil
 	}
 	im.lines++

@@ -64,7 +64,11 @@ func (r *Request) gather(from io.Reader, limit int) ([]byte, error) {
 			return nil, err
 		}
 		if len(b) == cap(b) {
-			b = r.room(b, min(4*cap(b), limit+1))
+			next := 4 * cap(b)
+			if next > limit/2 {
+				next = limit + 1
+			}
+			b = r.room(b, next)
 		}
 	}
 }
@@ -75,19 +79,34 @@ func (r *Request) room(have []byte, size int) []byte {
 		return r.body[:0]
 	}
 	if size > maxKeptBuffer {
-		if b, ok := r.srv.buffers.Get().(*[]byte); ok && cap(*b) >= size {
-			return append((*b)[:0], have...)
+		if b := r.srv.large(); cap(b) >= size {
+			return append(b[:0], have...)
 		}
 	}
 	return append(make([]byte, 0, max(size, len(have)+1)), have...)
 }
 
-// keep gives a large buffer to whoever needs one next.
+// large is a buffer that somebody is done with, if there is one.
+func (s *Server) large() []byte {
+	if b := s.spare.Swap(nil); b != nil {
+		return *b
+	}
+	if b, ok := s.buffers.Get().(*[]byte); ok {
+		return *b
+	}
+	return nil
+}
+
+// keep gives a large buffer to whoever needs one next. One stays for good: a
+// pool alone forgets it, or hides it on another core.
 func (s *Server) keep(b []byte) []byte {
 	if cap(b) <= maxKeptBuffer {
 		return b
 	}
 	large := b // a copy, so that small ones do not escape
+	if s.spare.CompareAndSwap(nil, &large) {
+		return nil
+	}
 	s.buffers.Put(&large)
 	return nil
 }

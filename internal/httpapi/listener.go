@@ -16,7 +16,7 @@ import (
 
 const (
 	lingerFor   = time.Second
-	lingerBytes = 1 << 20
+	lingerBytes = 16 << 20
 	acceptPause = 50 * time.Millisecond
 )
 

@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -33,6 +34,7 @@ type Server struct {
 	requests  sync.Pool
 	decoders  decoders
 	buffers   sync.Pool // *[]byte, large ones
+	spare     atomic.Pointer[[]byte]
 	fast      *fasthttp.Server
 	gate      *gate
 	ln        net.Listener // the gate, with TLS round it where there is a certificate
