@@ -38,7 +38,7 @@ var partners = []string{"", "journal", "journal/embedded", "provider/sandbox", "
 // rooms is the import map: who may import what of ours. Nothing else may.
 func rooms() map[string]room {
 	doors := room{imports: []string{"", "journal", "internal/httpapi", "internal/auth"}, tests: partners}
-	vendor := room{imports: []string{"", "provider/h2", "provider/pool", "provider/wire"}, tests: partners}
+	vendor := room{imports: []string{"", "provider/h2", "provider/wire"}, tests: partners}
 	engine := room{imports: []string{"", "store"}, tests: partners}
 	return map[string]room{
 		"":                  {},
@@ -53,7 +53,6 @@ func rooms() map[string]room {
 		"provider/fcm":      vendor,
 		"provider/wns":      vendor,
 		"provider/h2":       {tests: []string{"provider/sandbox"}},
-		"provider/pool":     {imports: []string{"provider/h2"}, tests: []string{"provider/sandbox"}},
 		"provider/sandbox":  {},
 		"provider/wire":     {},
 		"store":             {imports: []string{""}, tests: partners},

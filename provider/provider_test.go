@@ -200,13 +200,18 @@ func TestCut(t *testing.T) {
 	})
 }
 
-// TestGoAway: a push that the vendor's GOAWAY excludes was not sent. HTTP/1.1
-// has none.
+// TestGoAway: a push that the vendor's GOAWAY excludes is sent again at once, on
+// another connection; when every connection refuses it, it was not sent. HTTP/1.1
+// has no such thing.
 func TestGoAway(t *testing.T) {
 	waysBut(t, func(w way) bool { return w.http1 }, func(t *testing.T, r *rig) {
 		r.server.Script(sandbox.Fault{Vendor: r.vendor, GoAway: true, Disconnect: true, Times: 1})
-		got := r.answer(t, r.push("x", carillon.KindAlert, nil)).Outcome
-		if want := (carillon.Outcome{Class: carillon.Transient, Reason: "notSent", Unsent: true}); got != want {
+		if got := r.answer(t, r.push("x", carillon.KindAlert, nil)).Outcome; got.Class != carillon.Accepted {
+			t.Errorf("got %+v", got)
+		}
+		r.server.Script(sandbox.Fault{Vendor: r.vendor, GoAway: true, Disconnect: true})
+		got := r.answer(t, r.push("y", carillon.KindAlert, nil)).Outcome
+		if got.After = 0; got != (carillon.Outcome{Class: carillon.Transient, Reason: "notSent", Unsent: true}) {
 			t.Errorf("got %+v", got)
 		}
 	})

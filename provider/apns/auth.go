@@ -49,9 +49,7 @@ type signer struct {
 	keyID, teamID string
 
 	mu    sync.Mutex
-	cur   *token
-	since time.Time // when cur was first used on the present connection
-	conn  uint64    // the present connection
+	cur   *token    // the last one made
 	until time.Time // cur is kept until then, whatever the slot says
 }
 
@@ -88,33 +86,42 @@ func parseKey(b []byte) (*ecdsa.PrivateKey, error) {
 	return key, nil
 }
 
-// token is the one to use now on the connection of that number.
-func (s *signer) token(now time.Time, conn uint64) (*token, error) {
+// use is the token of one connection.
+type use struct {
+	token *token
+	since time.Time // when it was first used there
+}
+
+// outworn tells whether a connection's token, in use since then, is to be
+// replaced by the one of the slot that began at issued. One that is held is kept
+// until then.
+func (u *use) outworn(issued int64, now, held time.Time) bool {
+	switch {
+	case u.token == nil || issued < u.token.issued: // the first, or the clock went back
+		return true
+	case issued == u.token.issued || now.Before(held):
+		return false
+	}
+	return now.Sub(u.since) >= keep
+}
+
+// token is the one to use now on the connection that u stands for.
+func (s *signer) token(now time.Time, u *use) (*token, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	issued := now.Truncate(slot).Unix()
-	t := s.cur
-	switch {
-	case t == nil || issued < t.issued: // the first, or the clock went back
-	case now.Before(s.until):
-		if conn != s.conn {
-			s.conn, s.since = conn, now
-		}
-		return t, nil
-	case conn != s.conn:
-		s.conn, s.since = conn, now
-		if issued == t.issued {
-			return t, nil
-		}
-	case issued == t.issued || now.Sub(s.since) < keep:
-		return t, nil
+	if !u.outworn(issued, now, s.until) {
+		return u.token, nil
 	}
-	header, err := s.sign(issued)
-	if err != nil {
-		return nil, err
+	if s.cur == nil || s.cur.issued != issued && (!now.Before(s.until) || issued < s.cur.issued) {
+		header, err := s.sign(issued)
+		if err != nil {
+			return nil, err
+		}
+		s.cur = &token{header: header, issued: issued}
 	}
-	s.cur, s.since, s.conn = &token{header: header, issued: issued}, now, conn
-	return s.cur, nil
+	u.token, u.since = s.cur, now
+	return u.token, nil
 }
 
 // hold keeps a token as long as it can be used: APNs said that there were too

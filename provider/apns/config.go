@@ -16,9 +16,18 @@ type Config struct {
 	// CAFile is a PEM file with the only certificates to trust; empty: the
 	// system's.
 	CAFile string `yaml:"caFile"`
-	// MaxInFlight caps the unanswered pushes of one app; Apple's own limit holds
-	// beside it. Default 1000.
+	// MaxInFlight caps the unanswered pushes of one app over all its connections;
+	// Apple's own limit of each holds beside it. Default 4000.
 	MaxInFlight int `yaml:"maxInFlight"`
+	// MinConnections and MaxConnections bound an app's connections. Apple welcomes
+	// several, spread over its addresses. Defaults 1 and 16, those in quarantine
+	// included: device tokens that never took a push have connections of their own.
+	MinConnections int `yaml:"minConnections"`
+	MaxConnections int `yaml:"maxConnections"`
+	// PingInterval is the silence, while answers are owed, after which a
+	// connection is asked whether it is alive; 10 s after that it counts as dead.
+	// Default 10 s.
+	PingInterval time.Duration `yaml:"pingInterval"`
 	// RequestTimeout is how long an answer may take. Default 15 s.
 	RequestTimeout time.Duration `yaml:"requestTimeout"`
 	// DialTimeout bounds opening a connection. Default 10 s.

@@ -13,19 +13,19 @@ import (
 // not take it, or where it is too large.
 func Encode(p *carillon.Push, now time.Time, bundles ...string) (path string, fields []h2.Field, body []byte, kind carillon.Kind) {
 	var (
-		b  batch
-		sh shot
+		sh     shot
+		parser fastjson.Parser
 	)
 	t := newTopic(h2.Field{Name: "apns-topic", Value: p.Endpoint.AppID}, bundles)
-	o := optionsOf(p, &b.parser)
+	o := optionsOf(p, &parser)
 	if !t.takes(p, &o) {
 		return "", nil, nil, carillon.KindNone
 	}
-	r, ok := b.encode(&sh, p, t, &o, &token{header: "bearer x.y.z"}, now)
-	if !ok {
+	if !sh.encode(p, t, &o, now) {
 		return "", nil, nil, carillon.KindNone
 	}
-	return r.Path, r.Fields, r.Body, sh.kind
+	sh.Fields[0].Value = "bearer x.y.z"
+	return sh.Path, sh.Fields, sh.Body, sh.kind
 }
 
 // Weigh corrects an outcome by what is known of key, topic and environment.
@@ -43,7 +43,11 @@ func Judge(r *h2.Result, now time.Time) carillon.Outcome {
 }
 
 // Signer makes provider tokens.
-type Signer struct{ signer }
+type Signer struct {
+	signer
+
+	conns map[uint64]*use
+}
 
 // NewSigner reads a credential.
 func NewSigner(cred carillon.Credential) (*Signer, error) {
@@ -51,12 +55,17 @@ func NewSigner(cred carillon.Credential) (*Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Signer{signer{key: s.key, keyID: s.keyID, teamID: s.teamID}}, nil
+	return &Signer{signer: signer{key: s.key, keyID: s.keyID, teamID: s.teamID}, conns: map[uint64]*use{}}, nil
 }
 
 // Header is the authorization value at now on a connection.
 func (s *Signer) Header(now time.Time, conn uint64) (string, error) {
-	t, err := s.token(now, conn)
+	u, ok := s.conns[conn]
+	if !ok {
+		u = &use{}
+		s.conns[conn] = u
+	}
+	t, err := s.token(now, u)
 	if err != nil {
 		return "", err
 	}
@@ -65,21 +74,36 @@ func (s *Signer) Header(now time.Time, conn uint64) (string, error) {
 
 // Encoder encodes into the same buffers again and again, as Send does.
 type Encoder struct {
-	b     batch
-	sh    shot
-	topic *topic
-	tok   token
+	sh     shot
+	topic  *topic
+	parser fastjson.Parser
 }
 
 // NewEncoder makes an Encoder.
 func NewEncoder() *Encoder {
-	return &Encoder{tok: token{header: "bearer x.y.z"}, topic: newTopic(h2.Field{Name: "apns-topic", Value: "com.example.app"}, nil)}
+	return &Encoder{topic: newTopic(h2.Field{Name: "apns-topic", Value: "com.example.app"}, nil)}
 }
 
 // Encode encodes one push.
 func (e *Encoder) Encode(p *carillon.Push) h2.Request {
-	e.b.fields = e.b.fields[:0]
-	o := optionsOf(p, &e.b.parser)
-	r, _ := e.b.encode(&e.sh, p, e.topic, &o, &e.tok, time.Time{})
-	return r
+	o := optionsOf(p, &e.parser)
+	e.sh.encode(p, e.topic, &o, time.Time{})
+	return e.sh.Request
 }
+
+// Proven is the memory of device tokens that took a push.
+type Proven struct{ p *proven }
+
+// NewProven makes an empty one.
+func NewProven() *Proven {
+	return &Proven{newProven()}
+}
+
+// Add notes a token.
+func (p *Proven) Add(a string) { p.p.add(p.p.mark(a)) }
+
+// Has tells whether it is known.
+func (p *Proven) Has(a string) bool { return p.p.has(p.p.mark(a)) }
+
+// Remove forgets it.
+func (p *Proven) Remove(a string) { p.p.remove(p.p.mark(a)) }

@@ -13,9 +13,10 @@ import (
 
 const fieldsPerPush = 7
 
-// encode writes a push into its buffer and returns the request, which points
-// into it. False when it cannot be said in a body that APNs takes.
-func (b *batch) encode(sh *shot, p *carillon.Push, t *topic, o *options, tok *token, now time.Time) (h2.Request, bool) {
+// encode writes a push into its buffer; the request points into it. The token
+// is the connection's and comes later. False when it cannot be said in a body
+// that APNs takes.
+func (sh *shot) encode(p *carillon.Push, t *topic, o *options, now time.Time) bool {
 	buf := sh.buf[:0]
 	buf = append(buf, "/3/device/"...)
 	buf = append(buf, p.Endpoint.Address...)
@@ -25,7 +26,7 @@ func (b *batch) encode(sh *shot, p *carillon.Push, t *topic, o *options, tok *to
 	body := len(buf)
 	if body-at > limit(t.push) {
 		sh.buf = buf
-		return h2.Request{}, false
+		return false
 	}
 	buf = pushID(p, sh.kind).Append(buf)
 	id := len(buf)
@@ -42,9 +43,8 @@ func (b *batch) encode(sh *shot, p *carillon.Push, t *topic, o *options, tok *to
 	case pushType == "":
 		pushType = "background"
 	}
-	from := len(b.fields)
-	b.fields = append(b.fields, // those that repeat come first and in fixed places: the encoder remembers them by place
-		h2.Field{Name: "authorization", Value: tok.header},
+	fields := append(sh.fields[:0], // those that repeat come first and in fixed places: the encoder remembers them by place
+		h2.Field{Name: "authorization"},
 		t.field,
 		h2.Field{Name: "apns-push-type", Value: pushType},
 		h2.Field{Name: "apns-priority", Value: priority(p.Notification, sh.kind, t.push, o)},
@@ -52,9 +52,10 @@ func (b *batch) encode(sh *shot, p *carillon.Push, t *topic, o *options, tok *to
 		h2.Field{Name: "apns-expiration", Value: wire.Text(buf[id:expiration]), Mode: h2.NoIndex},
 	)
 	if alert { // 36 bytes; APNs takes 64
-		b.fields = append(b.fields, h2.Field{Name: "apns-collapse-id", Value: wire.Text(buf[expiration:]), Mode: h2.NoIndex})
+		fields = append(fields, h2.Field{Name: "apns-collapse-id", Value: wire.Text(buf[expiration:]), Mode: h2.NoIndex})
 	}
-	return h2.Request{Ref: sh, Path: wire.Text(buf[:path]), Fields: b.fields[from:len(b.fields):len(b.fields)], Body: buf[at:body]}, true
+	sh.Path, sh.Fields, sh.Body = wire.Text(buf[:path]), fields, buf[at:body]
+	return true
 }
 
 // shows tells whether an ordinary push of that kind is push type alert.

@@ -15,9 +15,16 @@ import (
 )
 
 const (
-	// renewEvery spaces connections closed for their token's sake: Apple takes
-	// rapid opening and closing for an attack.
+	// renewEvery spaces connections closed for the sake of tokens that never
+	// worked: Apple takes rapid opening and closing for an attack.
 	renewEvery = time.Minute
+	// maxStreams caps the unanswered pushes of one connection; Apple's own limit
+	// was never seen above 1500.
+	maxStreams = 2000
+	// growEvery spaces the opening of connections: "open over a few seconds".
+	growEvery = 500 * time.Millisecond
+	// unprovenWait is when a push for which quarantine had no stream is due again.
+	unprovenWait = 5 * time.Second
 	// maxKept is the most capacity that a buffer may keep between pushes.
 	maxKept = 8 << 10
 )
@@ -29,13 +36,14 @@ type Sender struct {
 	environment string
 	bundles     []string // the app's bundle ids
 	signer      *signer
-	client      *h2.Client
+	pool        *h2.Pool
 	clock       *carillon.Clock
 	to          carillon.Receiver
 	log         *slog.Logger
 
-	renew chan struct{} // the connection's token is spoilt
-	taken atomic.Bool   // APNs took a push under this key
+	taken atomic.Bool // APNs took a push under this key
+	known *proven     // device tokens that APNs took a push for
+	fresh use         // to see whether tokens can be made; under mu
 
 	mu      sync.Mutex
 	idle    []*shot           // not in use
@@ -43,11 +51,12 @@ type Sender struct {
 	topics  map[string]*topic // by appId
 	answers []carillon.Answer // of the results at hand
 	parser  fastjson.Parser   // likewise
-	renewed time.Time         // likewise: when the connection was last closed
+	renewed time.Time         // likewise: when a connection was last closed for a token that never worked
 }
 
 // shot is one push on its way.
 type shot struct {
+	h2.Shot
 	ref   any
 	kind  carillon.Kind
 	token *token
@@ -57,15 +66,16 @@ type shot struct {
 	// local is an outcome that needed no vendor. Such a push travels all the
 	// same, as a request that the client refuses, so that all answers come by one
 	// road.
-	local carillon.Outcome
-	buf   []byte
+	local  carillon.Outcome
+	mark   uint64 // of the device token
+	buf    []byte
+	fields [fieldsPerPush]h2.Field
 }
 
 // batch is the scratch of one Send.
 type batch struct {
-	reqs   []h2.Request
-	fields []h2.Field
 	shots  []*shot
+	out    []*h2.Shot
 	parser fastjson.Parser
 }
 
@@ -86,58 +96,86 @@ func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *cari
 	}
 	s := &Sender{
 		cfg: cfg, environment: cmp.Or(cred.Environment, "production"), signer: sign, clock: clock, to: to, log: log,
-		renew: make(chan struct{}, 1), topics: make(map[string]*topic),
-		bundles: bundles,
+		topics: make(map[string]*topic), bundles: bundles, known: newProven(),
 	}
-	s.client = h2.New(h2.Config{
+	s.pool = h2.NewPool(h2.PoolConfig{
 		Name: "apns", Addr: site.Addr, TLS: site.TLS,
-		Static: []h2.Field{
-			{Name: ":method", Value: "POST"},
-			{Name: ":scheme", Value: site.Scheme},
-			{Name: ":authority", Value: site.Host},
+		Conn: h2.Config{
+			Static: []h2.Field{
+				{Name: ":method", Value: "POST"},
+				{Name: ":scheme", Value: site.Scheme},
+				{Name: ":authority", Value: site.Host},
+			},
+			MaxInFlight:    min(maxStreams, cmp.Or(cfg.MaxInFlight, maxStreams)),
+			RequestTimeout: cfg.RequestTimeout, DialTimeout: cfg.DialTimeout, PingInterval: cfg.PingInterval, Now: clock.Now,
 		},
-		MaxInFlight: cfg.MaxInFlight, RequestTimeout: cfg.RequestTimeout, DialTimeout: cfg.DialTimeout,
-		Now: clock.Now, OnResults: s.results, OnRoom: to.RoomAgain, Logger: log,
+		Min: cfg.MinConnections, Max: cfg.MaxConnections, MaxInFlight: cfg.MaxInFlight,
+		Warm: true, Quarantine: true, GrowEvery: growEvery,
+		Prepare: s.prepare, OnResults: s.results, OnRoom: to.RoomAgain, Logger: log,
 	})
 	return s, nil
 }
 
-// Room is how many pushes APNs takes now; it follows Apple's live stream limit.
-func (s *Sender) Room() int { return s.client.Room() }
+// Room is how many pushes APNs takes now; it follows Apple's live stream limits.
+func (s *Sender) Room() int { return s.pool.Room() }
 
-// Send encodes pushes and queues them on the connection.
+// Send encodes pushes and queues them on the connections.
 func (s *Sender) Send(pushes []carillon.Push) {
 	if len(pushes) == 0 {
 		return
 	}
 	now := s.clock.Now()
-	tok, err := s.signer.token(now, s.client.Stats().Connections)
-	if err != nil {
-		s.log.Error("apns: no provider token can be made", "error", err)
-	}
+	signs := s.signs(now)
 	b := s.take(len(pushes))
 	for i := range pushes {
 		p, sh := &pushes[i], b.shots[i]
-		sh.ref, sh.kind, sh.token, sh.topic = p.Ref, p.Kind, tok, s.topic(p.Endpoint.AppID)
+		sh.ref, sh.kind, sh.topic = p.Ref, p.Kind, s.topic(p.Endpoint.AppID)
 		sh.certain = p.Endpoint.Environment != ""
+		sh.mark = s.known.mark(p.Endpoint.Address)
+		sh.Unproven = !s.known.has(sh.mark)
 		o := optionsOf(p, &b.parser)
-		req, ok := h2.Request{}, false
-		if sh.local = s.refusal(p, sh.topic, &o, tok, now); sh.local.Class == carillon.Open {
-			if req, ok = b.encode(sh, p, sh.topic, &o, tok, now); !ok {
-				sh.local = carillon.Outcome{Class: carillon.Rejected, Reason: reasonTooLarge}
-			}
+		if sh.local = s.refusal(p, sh.topic, &o, signs, now); sh.local.Class == carillon.Open && !sh.encode(p, sh.topic, &o, now) {
+			sh.local = carillon.Outcome{Class: carillon.Rejected, Reason: reasonTooLarge}
 		}
-		if !ok {
-			req = h2.Request{Ref: sh}
+		if sh.local.Class != carillon.Open {
+			sh.Request = h2.Request{}
 		}
-		b.reqs = append(b.reqs, req)
+		b.out = append(b.out, &sh.Shot)
 	}
-	s.client.Send(b.reqs)
+	s.pool.Send(b.out)
 	s.give(b)
 }
 
+// signs tells whether provider tokens can be made.
+func (s *Sender) signs(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err := s.signer.token(now, &s.fresh)
+	if err != nil {
+		s.log.Error("apns: no provider token can be made", "error", err)
+	}
+	return err == nil
+}
+
+// prepare gives pushes the provider token of the connection that they go on.
+func (s *Sender) prepare(c *h2.PoolConn, shots []*h2.Shot) {
+	u, ok := c.Data.(*use)
+	if !ok {
+		u = &use{}
+		c.Data = u
+	}
+	tok, err := s.signer.token(s.clock.Now(), u)
+	if err != nil {
+		tok = &token{} // it could be made just before, see signs
+	}
+	for _, p := range shots {
+		sh := p.Owner.(*shot) //nolint:forcetypeassert // every Owner is ours
+		sh.token, sh.Fields[0].Value = tok, tok.header
+	}
+}
+
 // refusal is the outcome of a push that no vendor needs to see, or open.
-func (s *Sender) refusal(p *carillon.Push, t *topic, o *options, tok *token, now time.Time) carillon.Outcome {
+func (s *Sender) refusal(p *carillon.Push, t *topic, o *options, signs bool, now time.Time) carillon.Outcome {
 	switch {
 	case p.Notification.Expires <= now.UnixMilli():
 		return carillon.Outcome{Class: carillon.Expired, Reason: reasonExpired}
@@ -145,7 +183,7 @@ func (s *Sender) refusal(p *carillon.Push, t *topic, o *options, tok *token, now
 		return carillon.Outcome{Class: carillon.Rejected, Reason: reasonEnvironment}
 	case !t.takes(p, o):
 		return carillon.Outcome{Class: carillon.Suppressed, Reason: reasonPushType}
-	case tok == nil:
+	case !signs:
 		return carillon.Outcome{Class: carillon.WrongCredential, Reason: reasonSigning}
 	}
 	return carillon.Outcome{}
@@ -162,6 +200,9 @@ func (s *Sender) results(results []h2.Result) {
 		o := sh.local
 		if o.Class == carillon.Open {
 			o = judge(&results[i], &s.parser, now, s.cfg.ServerErrorWait)
+			if o.Unsent && sh.Unproven && results[i].Reason == h2.ReasonWaited {
+				o.After = unprovenWait
+			}
 			weigh(&o, standing{key: s.taken.Load(), topic: sh.topic.taken.Load(), environment: sh.certain})
 			s.consider(&o, sh, now)
 		}
@@ -173,62 +214,45 @@ func (s *Sender) results(results []h2.Result) {
 	clear(answers)
 }
 
-// consider does what an answer asks of the token and the connection. Apple's
-// connections stay wedged after these two: only closing helps.
+// consider does what an answer asks of token, connection and pace.
 func (s *Sender) consider(o *carillon.Outcome, sh *shot, now time.Time) {
 	t := sh.token
-	switch {
-	case o.Class == carillon.Accepted:
+	switch o.Class {
+	case carillon.Accepted:
 		for _, b := range [...]*atomic.Bool{&t.proven, &s.taken, &sh.topic.taken} {
 			if !b.Load() { // a read is cheaper than a write when all answers say so
 				b.Store(true)
 			}
 		}
+		s.known.add(sh.mark)
 		return
+	case carillon.Gone:
+		s.known.remove(sh.mark)
+		return
+	case carillon.ThrottledSender:
+		s.pool.Throttle()
+	default:
+	}
+	switch {
 	case o.Reason == "ExpiredProviderToken" && t.proven.Load():
 		o.Class, o.After = carillon.Transient, time.Second // the key is good
 	case o.Reason == "TooManyProviderTokenUpdates":
 		s.signer.hold(t) // another one would make it worse
 	case o.Reason == "ExpiredProviderToken":
-	default:
-		return
-	}
-	if since := now.Sub(s.renewed); since >= 0 && since < renewEvery {
-		return
-	}
-	s.renewed = now
-	s.log.Warn("apns: closing the connection", "reason", o.Reason)
-	select {
-	case s.renew <- struct{}{}:
-	default:
-	}
-}
-
-// Run keeps the connection until ctx ends and waits, bounded, for the answers
-// still due.
-func (s *Sender) Run(ctx context.Context) error {
-	for ctx.Err() == nil {
-		if err := s.connect(ctx); err != nil {
-			return err
+		if since := now.Sub(s.renewed); since >= 0 && since < renewEvery {
+			return
 		}
+		s.renewed = now
+	default:
+		return
 	}
-	return nil
+	// Apple's connections stay wedged after these two: only closing helps.
+	s.pool.Retire(&sh.Shot, o.Reason)
 }
 
-// connect runs the client until ctx ends or its connection must be closed.
-func (s *Sender) connect(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- s.client.Run(ctx) }()
-	select {
-	case err := <-done:
-		return err
-	case <-s.renew:
-		cancel()
-		return <-done
-	}
-}
+// Run keeps the connections until ctx ends and waits, bounded, for the answers
+// still due.
+func (s *Sender) Run(ctx context.Context) error { return s.pool.Run(ctx) }
 
 // take finds a batch with n idle shots.
 func (s *Sender) take(n int) *batch {
@@ -244,12 +268,11 @@ func (s *Sender) take(n int) *batch {
 	b.shots = append(b.shots[:0], s.idle[len(s.idle)-had:]...)
 	s.idle = s.idle[:len(s.idle)-had]
 	for range n - had {
-		b.shots = append(b.shots, &shot{})
+		sh := &shot{}
+		sh.Owner = sh
+		b.shots = append(b.shots, sh)
 	}
-	b.reqs, b.fields = b.reqs[:0], b.fields[:0]
-	if want := n * fieldsPerPush; cap(b.fields) < want {
-		b.fields = make([]h2.Field, 0, want)
-	}
+	b.out = b.out[:0]
 	return b
 }
 
@@ -266,7 +289,7 @@ func (s *Sender) free(results []h2.Result) {
 	defer s.mu.Unlock()
 	for i := range results {
 		sh := results[i].Ref.(*shot) //nolint:forcetypeassert // every Ref is ours
-		sh.ref, sh.token, sh.topic = nil, nil, nil
+		sh.ref, sh.token, sh.topic, sh.Request = nil, nil, nil, h2.Request{}
 		if cap(sh.buf) > maxKept {
 			sh.buf = nil
 		}

@@ -12,9 +12,23 @@ type Config struct {
 	// CAFile is a PEM file with the only certificates to trust, for both; empty:
 	// the system's.
 	CAFile string `yaml:"caFile"`
-	// MaxInFlight caps the unanswered pushes of one app; FCM's own limit (100 a
-	// connection) holds beside it. Default 1000.
+	// MaxInFlight caps the unanswered pushes of one app over all its connections;
+	// FCM's own limit (100 a connection) holds beside it. Default 4000.
 	MaxInFlight int `yaml:"maxInFlight"`
+	// MinConnections and MaxConnections bound an app's connections. Defaults 1
+	// and 50.
+	MinConnections int `yaml:"minConnections"`
+	MaxConnections int `yaml:"maxConnections"`
+	// QuotaPerMinute is what the project may send; pushes are paced to it. Default
+	// 600,000, which is what every project has, and none for the built-in
+	// sandbox's credentials; negative: no pace at all.
+	QuotaPerMinute int `yaml:"quotaPerMinute"`
+	// RampUp is the least time from little traffic to the quota. Default 1 min,
+	// which is what Google asks for.
+	RampUp time.Duration `yaml:"rampUp"`
+	// PingInterval is the silence, while answers are owed, after which a
+	// connection is asked whether it is alive. Default 10 s.
+	PingInterval time.Duration `yaml:"pingInterval"`
 	// RequestTimeout is how long an answer may take; Google asks for 10 s or
 	// more. Default 15 s.
 	RequestTimeout time.Duration `yaml:"requestTimeout"`

@@ -46,3 +46,17 @@ func AppendBody(buf []byte, p *carillon.Push, parser *fastjson.Parser, now time.
 	buf, _ = appendBody(buf, p, parser, now.UnixMilli(), false)
 	return buf
 }
+
+// Pace is pace.
+type Pace struct{ p pace }
+
+// NewPace makes one.
+func NewPace(perMinute int, ramp time.Duration, now time.Time) *Pace {
+	return &Pace{newPace(perMinute, ramp, now)}
+}
+
+// Room is how many may go.
+func (p *Pace) Room(now time.Time) int { return p.p.room(now) }
+
+// Take notes that n go.
+func (p *Pace) Take(n int) { p.p.take(n) }

@@ -16,17 +16,29 @@ import (
 	"carillon/provider/wire"
 )
 
-// maxKept is the most capacity that a buffer may keep between pushes.
-const maxKept = 16 << 10
-
-const fieldsPerPush = 1
+const (
+	// maxKept is the most capacity that a buffer may keep between pushes.
+	maxKept = 16 << 10
+	// maxStreams caps the unanswered pushes of one connection; FCM takes 100.
+	maxStreams = 1000
+	// maxConnections carries 5,000 pushes in flight: 10,000 a second, which is a
+	// project's quota, at half a second each.
+	maxConnections = 50
+	growEvery      = 100 * time.Millisecond
+	// idleAfter: Google closes idle connections after minutes itself.
+	idleAfter = 2 * time.Minute
+	// projectQuota is what a project has by default, a minute.
+	projectQuota = 600_000
+	rampUp       = time.Minute
+)
 
 // Sender is a [carillon.Sender] to FCM under one service account. Answers
 // batches are valid during the call only.
 type Sender struct {
 	path   string
 	tokens *wire.Tokens
-	client *h2.Client
+	pool   *h2.Pool
+	pace   *pacer
 	clock  *carillon.Clock
 	to     carillon.Receiver
 	dry    bool
@@ -41,6 +53,7 @@ type Sender struct {
 
 // shot is one push on its way.
 type shot struct {
+	h2.Shot
 	ref     any
 	kind    carillon.Kind
 	attempt uint8
@@ -48,15 +61,15 @@ type shot struct {
 	// local is an outcome that needed no vendor. Such a push travels all the
 	// same, as a request that the client refuses, so that all answers come by one
 	// road.
-	local carillon.Outcome
-	buf   []byte
+	local  carillon.Outcome
+	buf    []byte
+	fields [1]h2.Field
 }
 
 // batch is the scratch of one Send.
 type batch struct {
-	reqs   []h2.Request
-	fields []h2.Field
 	shots  []*shot
+	out    []*h2.Shot
 	parser fastjson.Parser
 }
 
@@ -81,17 +94,30 @@ func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *cari
 		Name: "fcm", URL: tokenURL, Form: acct.form, TLS: trust,
 		Now: clock.Now, Sleep: clock.Sleep, OnToken: s.roomAgain, Logger: log,
 	})
-	s.client = h2.New(h2.Config{
+	s.pool = h2.NewPool(h2.PoolConfig{
 		Name: "fcm", Addr: site.Addr, TLS: site.TLS,
-		Static: []h2.Field{
-			{Name: ":method", Value: "POST"},
-			{Name: ":scheme", Value: site.Scheme},
-			{Name: ":authority", Value: site.Host},
-			{Name: "content-type", Value: "application/json"},
+		Conn: h2.Config{
+			Static: []h2.Field{
+				{Name: ":method", Value: "POST"},
+				{Name: ":scheme", Value: site.Scheme},
+				{Name: ":authority", Value: site.Host},
+				{Name: "content-type", Value: "application/json"},
+			},
+			MaxInFlight:    min(maxStreams, cmp.Or(cfg.MaxInFlight, maxStreams)),
+			RequestTimeout: cfg.RequestTimeout, DialTimeout: cfg.DialTimeout, PingInterval: cfg.PingInterval, Now: clock.Now,
 		},
-		MaxInFlight: cfg.MaxInFlight, RequestTimeout: cfg.RequestTimeout, DialTimeout: cfg.DialTimeout,
-		Now: clock.Now, OnResults: s.results, OnRoom: s.roomAgain, Logger: log,
+		Min: cfg.MinConnections, Max: cmp.Or(cfg.MaxConnections, maxConnections), MaxInFlight: cfg.MaxInFlight,
+		GrowEvery: growEvery, IdleAfter: idleAfter,
+		Prepare: s.prepare, OnResults: s.results, OnRoom: s.roomAgain, Logger: log,
 	})
+	quota, ramp := cfg.QuotaPerMinute, cmp.Or(cfg.RampUp, rampUp)
+	switch {
+	case quota == 0 && !cred.Sandbox:
+		quota = projectQuota
+	case quota <= 0:
+		quota, ramp = 0, 0
+	}
+	s.pace = newPacer(quota, ramp, clock.Now())
 	return s, nil
 }
 
@@ -100,12 +126,12 @@ func (s *Sender) Room() int {
 	if s.tokens.Token() == nil {
 		return 0
 	}
-	return s.client.Room()
+	return min(s.pool.Room(), s.pace.room(s.clock.Now()))
 }
 
 // roomAgain passes on that a token or a connection has come, when both are there.
 func (s *Sender) roomAgain() {
-	if s.Room() > 0 {
+	if s.tokens.Token() != nil && s.pool.Room() > 0 && s.pace.room(s.clock.Now()) > 0 {
 		s.to.RoomAgain()
 	}
 }
@@ -118,20 +144,33 @@ func (s *Sender) Send(pushes []carillon.Push) {
 	now := s.clock.Now().UnixMilli()
 	tok := s.tokens.Token()
 	b := s.take(len(pushes))
+	sent := 0
 	for i := range pushes {
 		p, sh := &pushes[i], b.shots[i]
-		sh.ref, sh.kind, sh.attempt, sh.token = p.Ref, p.Kind, p.Attempt, tok
+		sh.ref, sh.kind, sh.attempt = p.Ref, p.Kind, p.Attempt
+		b.out = append(b.out, &sh.Shot)
 		if sh.local = refusal(p, tok, now); sh.local.Class != carillon.Open {
-			b.reqs = append(b.reqs, h2.Request{Ref: sh})
 			continue
 		}
 		sh.buf, sh.kind = appendBody(sh.buf[:0], p, &b.parser, now, s.dry)
-		from := len(b.fields)
-		b.fields = append(b.fields, h2.Field{Name: "authorization", Value: tok.Header})
-		b.reqs = append(b.reqs, h2.Request{Ref: sh, Path: s.path, Fields: b.fields[from:], Body: sh.buf})
+		sh.Request = h2.Request{Path: s.path, Fields: append(sh.fields[:0], h2.Field{Name: "authorization"}), Body: sh.buf}
+		sent++
 	}
-	s.client.Send(b.reqs)
+	s.pace.take(sent)
+	s.pool.Send(b.out)
 	s.give(b)
+}
+
+// prepare gives pushes the access token of the moment.
+func (s *Sender) prepare(_ *h2.PoolConn, shots []*h2.Shot) {
+	tok := s.tokens.Token()
+	if tok == nil {
+		tok = &wire.Token{} // gone since Send: FCM answers 401
+	}
+	for _, p := range shots {
+		sh := p.Owner.(*shot) //nolint:forcetypeassert // every Owner is ours
+		sh.token, sh.Fields[0].Value = tok, tok.Header
+	}
 }
 
 // refusal is the outcome of a push that no vendor needs to see, or open.
@@ -175,20 +214,38 @@ func (s *Sender) consider(o *carillon.Outcome, t *wire.Token) {
 		if !s.taken.Load() {
 			s.taken.Store(true)
 		}
+	case o.Class == carillon.ThrottledSender:
+		s.pool.Throttle()
 	case o.Class == carillon.WrongCredential && o.Status == 401 && o.Reason != "THIRD_PARTY_AUTH_ERROR" && s.tokens.Refused(t):
 		o.Class, o.After = carillon.Transient, time.Second // the account is good
 	}
 }
 
-// Run keeps access token and connection until ctx ends and waits, bounded, for
+// Run keeps access token and connections until ctx ends and waits, bounded, for
 // the answers still due.
 func (s *Sender) Run(ctx context.Context) error {
-	var tokens sync.WaitGroup
-	defer tokens.Wait()
+	var all sync.WaitGroup
+	defer all.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	tokens.Go(func() { _ = s.tokens.Run(ctx) })
-	return s.client.Run(ctx)
+	all.Go(func() { _ = s.tokens.Run(ctx) })
+	all.Go(func() { s.wakePaced(ctx) })
+	return s.pool.Run(ctx)
+}
+
+// wakePaced tells of room that the pace gives back.
+func (s *Sender) wakePaced(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.pace.empty:
+		}
+		if s.clock.Sleep(ctx, s.pace.wait()) != nil {
+			return
+		}
+		s.roomAgain()
+	}
 }
 
 // take finds a batch with n idle shots.
@@ -205,12 +262,11 @@ func (s *Sender) take(n int) *batch {
 	b.shots = append(b.shots[:0], s.idle[len(s.idle)-had:]...)
 	s.idle = s.idle[:len(s.idle)-had]
 	for range n - had {
-		b.shots = append(b.shots, &shot{})
+		sh := &shot{}
+		sh.Owner = sh
+		b.shots = append(b.shots, sh)
 	}
-	b.reqs, b.fields = b.reqs[:0], b.fields[:0]
-	if want := n * fieldsPerPush; cap(b.fields) < want {
-		b.fields = make([]h2.Field, 0, want)
-	}
+	b.out = b.out[:0]
 	return b
 }
 
@@ -227,7 +283,7 @@ func (s *Sender) free(results []h2.Result) {
 	defer s.mu.Unlock()
 	for i := range results {
 		sh := results[i].Ref.(*shot) //nolint:forcetypeassert // every Ref is ours
-		sh.ref, sh.token = nil, nil
+		sh.ref, sh.token, sh.Request = nil, nil, h2.Request{}
 		if cap(sh.buf) > maxKept {
 			sh.buf = nil
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,7 +50,7 @@ type Stats struct {
 // New returns a client that does nothing until Run.
 func New(cfg Config) *Client {
 	cfg = cfg.withDefaults()
-	return &Client{cfg: cfg, tls: tlsConfig(&cfg), firstID: 1, ring: make(chan struct{}, 1)}
+	return &Client{cfg: cfg, tls: ClientTLS(cfg.TLS, cfg.Addr, cfg.AllowHTTP1), firstID: 1, ring: make(chan struct{}, 1)}
 }
 
 // Room returns how many more requests Send takes now; 0 while not connected.
@@ -173,10 +174,10 @@ func (c *Client) run(ctx context.Context, connect func(context.Context, *sync.Wa
 // connect keeps one connection that takes requests; those that are leaving
 // finish beside it.
 func (c *Client) connect(ctx context.Context, conns *sync.WaitGroup) error {
-	failures := 0
+	row := 0 // of failures
 	slots := make(chan struct{}, 1+maxDraining)
 	for {
-		if !pause(ctx, backoff(failures)) {
+		if !pause(ctx, backoff(row, rand.Float64())) { //nolint:gosec // jitter needs no secrecy
 			return nil
 		}
 		select {
@@ -193,7 +194,7 @@ func (c *Client) connect(ctx context.Context, conns *sync.WaitGroup) error {
 			if errors.Is(err, ErrHTTP1) {
 				return err
 			}
-			failures++
+			row++
 			c.lost(err.Error())
 			continue
 		}
@@ -203,7 +204,7 @@ func (c *Client) connect(ctx context.Context, conns *sync.WaitGroup) error {
 			<-slots
 		})
 		<-cn.left
-		failures = cn.failures(failures)
+		row = cn.failures(row)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // as above
 		}

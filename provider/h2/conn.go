@@ -336,14 +336,7 @@ func (c *conn) why() string {
 func (c *conn) failures(before int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case realNow().Sub(c.began) >= longLife:
-		return 0
-	case c.useful:
-		return min(before+1, 2) // short, but it served: wait a little, not ever longer
-	default:
-		return before + 1
-	}
+	return failures(before, realNow().Sub(c.began), c.useful)
 }
 
 // poke has the keeper look at the connection now.

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"time"
 )
@@ -17,16 +16,6 @@ const (
 	// opening and closing for an attack.
 	longLife = time.Second
 )
-
-// backoff returns how long to wait after that many failures in a row: nothing
-// after the first, then doubling, between half and all of it.
-func backoff(failures int) time.Duration {
-	if failures <= 1 {
-		return 0
-	}
-	d := min(backoffFirst<<min(failures-2, 10), backoffMost)
-	return d/2 + rand.N(d/2+1) //nolint:gosec // jitter
-}
 
 // dial returns a connection on which the server is ready for HTTP/2 frames.
 func (c *Client) dial(ctx context.Context) (net.Conn, error) {
@@ -69,20 +58,22 @@ func (c *Client) dialRaw(ctx context.Context) (net.Conn, error) {
 	return tls.Client(nc, c.tls), nil
 }
 
-// tlsConfig prepares the TLS configuration of all dials.
-func tlsConfig(cfg *Config) *tls.Config {
-	if cfg.TLS == nil {
+// ClientTLS prepares a TLS configuration for connections to a host:port: ALPN, a
+// session cache (one for all who use the result), records for batches. Nil stays
+// nil.
+func ClientTLS(t *tls.Config, addr string, allowHTTP1 bool) *tls.Config {
+	if t == nil {
 		return nil
 	}
-	t := cfg.TLS.Clone()
+	t = t.Clone()
 	t.NextProtos = []string{"h2"}
-	if cfg.AllowHTTP1 {
+	if allowHTTP1 {
 		t.NextProtos = append(t.NextProtos, "http/1.1")
 	}
 	t.MinVersion = max(t.MinVersion, tls.VersionTLS12) // RFC 9113 §9.2
 	t.DynamicRecordSizingDisabled = true               // batches, not pages for a browser
 	if t.ServerName == "" {
-		if host, _, err := net.SplitHostPort(cfg.Addr); err == nil {
+		if host, _, err := net.SplitHostPort(addr); err == nil {
 			t.ServerName = host
 		}
 	}

@@ -49,8 +49,19 @@ func (s *Sender) consider(o *carillon.Outcome, t *wire.Token) {
 		if !s.taken.Load() {
 			s.taken.Store(true)
 		}
+	case o.Class == carillon.ThrottledSender:
+		s.throttled()
 	case o.Status == 401 && s.tokens.Refused(t):
 		o.Class, o.After = carillon.Transient, time.Second // the credential is good
+	}
+}
+
+// throttled has the connections to all hosts carry half for a while.
+func (s *Sender) throttled() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.hosts {
+		p.conns.Throttle()
 	}
 }
 

@@ -12,21 +12,26 @@ import (
 	"carillon/provider/h2"
 )
 
+const (
+	maxStreams = 1000 // of one HTTP/2 connection, beside the host's own limit
+	maxHTTP2   = 8    // HTTP/2 connections to one host; whether WNS has any is not documented
+)
+
 // pool is the way to one host: a queue, and behind it HTTP/2 or, where the host
 // does not agree to that, HTTP/1.1.
 type pool struct {
-	of     *Sender
-	host   string
-	addr   string
-	trust  *tls.Config
-	client *h2.Client
+	of    *Sender
+	host  string
+	addr  string
+	trust *tls.Config
+	conns *h2.Pool
 
 	due  int       // pushes not answered; under Sender.mu
 	used time.Time // the last answer; under Sender.mu
 
 	mu      sync.Mutex
 	queue   []*shot
-	reqs    []h2.Request // scratch of the one that pumps
+	out     []*h2.Shot // scratch of the one that pumps
 	pumping bool
 	closed  bool
 	reached bool   // answered a handshake at least once
@@ -37,15 +42,20 @@ func newPool(s *Sender, host string) *pool {
 	p := &pool{of: s, host: host, addr: cmp.Or(s.cfg.DialAddress, host+":443"), used: s.clock.Now()}
 	p.trust = s.trust.Clone()
 	p.trust.ServerName = host
-	p.client = h2.New(h2.Config{
-		Name: "wns " + host, Addr: p.addr, TLS: p.trust, AllowHTTP1: true,
-		Static: []h2.Field{
-			{Name: ":method", Value: "POST"},
-			{Name: ":scheme", Value: "https"},
-			{Name: ":authority", Value: host},
+	p.conns = h2.NewPool(h2.PoolConfig{
+		Name: "wns " + host, Addr: p.addr, TLS: p.trust,
+		Conn: h2.Config{
+			AllowHTTP1: true,
+			Static: []h2.Field{
+				{Name: ":method", Value: "POST"},
+				{Name: ":scheme", Value: "https"},
+				{Name: ":authority", Value: host},
+			},
+			MaxInFlight: min(s.cfg.MaxInFlight, maxStreams), RequestTimeout: s.cfg.RequestTimeout,
+			DialTimeout: s.cfg.DialTimeout, Now: s.clock.Now,
 		},
-		MaxInFlight: s.cfg.MaxInFlight, RequestTimeout: s.cfg.RequestTimeout, DialTimeout: s.cfg.DialTimeout,
-		Now: s.clock.Now, OnResults: s.results, OnRoom: p.room, Logger: s.log,
+		Max: maxHTTP2, MaxInFlight: s.cfg.MaxInFlight,
+		OnResults: s.results, OnRoom: p.room, Logger: s.log,
 	})
 	return p
 }
@@ -83,19 +93,20 @@ func (p *pool) pump() {
 	}
 	p.pumping = true
 	for n := p.ready(); n > 0; n = p.ready() {
-		p.reqs = p.reqs[:0]
+		p.out = p.out[:0]
 		for _, sh := range p.queue[:n] {
-			p.reqs = append(p.reqs, h2.Request{Ref: sh, Path: sh.path, Fields: sh.headers(), Body: sh.body})
+			sh.Owner, sh.Request = sh, h2.Request{Path: sh.path, Fields: sh.headers(), Body: sh.body}
+			p.out = append(p.out, &sh.Shot)
 		}
 		p.pop(n)
 		p.mu.Unlock()
-		p.client.Send(p.reqs)
+		p.conns.Send(p.out)
 		p.mu.Lock()
 	}
 	p.pumping = false
 }
 
-func (p *pool) ready() int { return min(len(p.queue), p.client.Room()) }
+func (p *pool) ready() int { return min(len(p.queue), p.conns.Room()) }
 
 // pop takes n shots off the queue's head.
 func (p *pool) pop(n int) {
@@ -131,7 +142,7 @@ func (p *pool) fail(n int, o carillon.Outcome) []*shot {
 
 // run serves the host until ctx ends, and leaves nothing unanswered.
 func (p *pool) run(ctx context.Context) {
-	err := p.client.Run(ctx)
+	err := p.conns.Run(ctx)
 	switch {
 	case errors.Is(err, h2.ErrHTTP1):
 		p.runHTTP1(ctx)

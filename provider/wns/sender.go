@@ -58,6 +58,7 @@ type Sender struct {
 
 // shot is one push on its way.
 type shot struct {
+	h2.Shot
 	ref    any
 	kind   carillon.Kind
 	token  *wire.Token

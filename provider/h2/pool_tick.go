@@ -1,11 +1,9 @@
-package pool
+package h2
 
 import (
 	"context"
 	"sync"
 	"time"
-
-	"carillon/provider/h2"
 )
 
 const (
@@ -40,7 +38,7 @@ func (p *Pool) tick(ctx context.Context, conns *sync.WaitGroup) (time.Duration, 
 }
 
 // watch looks after one connection; mu is held.
-func (p *Pool) watch(c *Conn, now time.Time) {
+func (p *Pool) watch(c *PoolConn, now time.Time) {
 	if n := c.client.Stats().Stalls; n > c.stalls {
 		p.stalls.Add(n - c.stalls)
 		c.stalls, c.stalled = n, now.Add(slowFor)
@@ -53,7 +51,7 @@ func (p *Pool) watch(c *Conn, now time.Time) {
 }
 
 // slow has a connection carry half of its streams, or all; mu is held.
-func (p *Pool) slow(c *Conn, now time.Time) {
+func (p *Pool) slow(c *PoolConn, now time.Time) {
 	if c.opened.IsZero() {
 		return
 	}
@@ -76,7 +74,7 @@ func (p *Pool) expire(now time.Time) {
 				break
 			}
 			q.drop()
-			p.local = append(p.local, h2.Result{Ref: s, Fault: h2.FaultUnsent, Reason: "no connection took it in time"})
+			p.local = append(p.local, Result{Ref: s, Fault: FaultUnsent, Reason: ReasonWaited})
 			p.waiting[k].Add(-1)
 			p.overdue.Add(1)
 		}
@@ -110,7 +108,7 @@ func (p *Pool) size(ctx context.Context, k kind, now time.Time, conns *sync.Wait
 
 // measure is what the size of a kind depends on now, and its youngest
 // connection; mu is held.
-func (p *Pool) measure(k kind, now time.Time) (s sizing, youngest *Conn) {
+func (p *Pool) measure(k kind, now time.Time) (s sizing, youngest *PoolConn) {
 	s = sizing{least: p.least(k), most: p.cfg.Max, budget: p.cfg.MaxInFlight, grown: now.Sub(p.grown)}
 	room, inFlight := 0, 0
 	for c := range p.conns {

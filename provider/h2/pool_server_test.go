@@ -1,4 +1,4 @@
-package pool_test
+package h2_test
 
 import (
 	"bytes"
@@ -13,15 +13,11 @@ import (
 	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
 	"carillon/provider/h2"
-	"carillon/provider/pool"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // service is the other side of a pool's connections.
 type service struct {
@@ -193,7 +189,7 @@ func (c *served) requests() []request {
 
 // rig is a pool and the results that it brought.
 type rig struct {
-	*pool.Pool
+	*h2.Pool
 	*service
 	stop func()
 
@@ -204,10 +200,10 @@ type rig struct {
 }
 
 // start runs a pool to a service; change may alter its configuration first.
-func start(t *testing.T, s *service, change func(*pool.Config)) *rig {
+func start(t *testing.T, s *service, change func(*h2.PoolConfig)) *rig {
 	t.Helper()
 	r := &rig{service: s, results: map[string]h2.Result{}}
-	cfg := pool.Config{
+	cfg := h2.PoolConfig{
 		Addr: "push.example.net:443", Resolve: s.resolve, Dial: s.dial,
 		Conn:      h2.Config{Static: []h2.Field{{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: "push.example.net"}}},
 		OnResults: r.take,
@@ -220,7 +216,7 @@ func start(t *testing.T, s *service, change func(*pool.Config)) *rig {
 	if change != nil {
 		change(&cfg)
 	}
-	r.Pool = pool.New(cfg)
+	r.Pool = h2.NewPool(cfg)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
@@ -256,10 +252,10 @@ func (r *rig) take(results []h2.Result) {
 
 // send sends requests named prefix0 …
 func (r *rig) send(prefix string, n int, unproven bool) {
-	shots := make([]*pool.Shot, n)
+	shots := make([]*h2.Shot, n)
 	for i := range shots {
 		name := fmt.Sprint(prefix, i)
-		shots[i] = &pool.Shot{Owner: name, Unproven: unproven, Request: h2.Request{Path: "/" + name}}
+		shots[i] = &h2.Shot{Owner: name, Unproven: unproven, Request: h2.Request{Path: "/" + name}}
 	}
 	r.Send(shots)
 }

@@ -1,4 +1,4 @@
-package pool
+package h2
 
 import (
 	"context"
@@ -7,13 +7,11 @@ import (
 	"net"
 	"net/netip"
 	"time"
-
-	"carillon/provider/h2"
 )
 
-// Config configures a Pool. Needed are Addr, Conn.Static and OnResults;
+// PoolConfig configures a Pool. Needed are Addr, Conn.Static and OnResults;
 // everything else has a good zero value.
-type Config struct {
+type PoolConfig struct {
 	// Name of the pool in logs.
 	Name string
 	// Addr is the service's host:port. The host is looked up anew for each
@@ -23,7 +21,7 @@ type Config struct {
 	TLS *tls.Config
 	// Conn is the template of each connection: Static, MaxInFlight, time-outs, Now,
 	// AllowHTTP1, MaxBody. Names, addresses and callbacks are the pool's.
-	Conn h2.Config
+	Conn Config
 	// Min and Max bound the connections. Defaults 1 and 16.
 	Min, Max int
 	// MaxInFlight caps the unanswered requests of the pool. Default 4000.
@@ -45,10 +43,10 @@ type Config struct {
 	IdleAfter time.Duration
 	// Prepare, if set, is called before requests are encoded for a connection, by
 	// one goroutine at a time; a request that goes to another one comes here again.
-	Prepare func(c *Conn, shots []*Shot)
+	Prepare func(c *PoolConn, shots []*Shot)
 	// OnResults takes the results, never from two goroutines at once. The slice
 	// and what it points to are valid only during the call. It may call Send.
-	OnResults func([]h2.Result)
+	OnResults func([]Result)
 	// OnRoom, if set, is called after Room rose from 0; it must not block.
 	OnRoom func()
 	// Resolve looks a host up. Default: the system's resolver, uncached.
@@ -59,7 +57,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-func (cfg Config) withDefaults() Config {
+func (cfg PoolConfig) withDefaults() PoolConfig {
 	or := func(v *time.Duration, d time.Duration) {
 		if *v <= 0 {
 			*v = d
@@ -85,17 +83,7 @@ func (cfg Config) withDefaults() Config {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if cfg.TLS != nil {
-		cfg.TLS = cfg.TLS.Clone()
-		if cfg.TLS.ServerName == "" {
-			if host, _, err := net.SplitHostPort(cfg.Addr); err == nil {
-				cfg.TLS.ServerName = host
-			}
-		}
-		if cfg.TLS.ClientSessionCache == nil {
-			cfg.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(0) // one for all connections
-		}
-	}
+	cfg.TLS = ClientTLS(cfg.TLS, cfg.Addr, cfg.Conn.AllowHTTP1)
 	return cfg
 }
 

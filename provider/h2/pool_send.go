@@ -1,8 +1,4 @@
-package pool
-
-import "carillon/provider/h2"
-
-const chunk = 64 // requests that go to one connection before the next is looked at
+package h2
 
 // Send takes requests and does not wait for the network. The caller sends at
 // most Room. The slice is the caller's again when Send returns.
@@ -19,15 +15,15 @@ func (p *Pool) Send(shots []*Shot) {
 		s.since, s.tries, s.Ref = now, 0, s
 		switch {
 		case s.Path == "":
-			p.local = append(p.local, h2.Result{Ref: s, Fault: h2.FaultInvalid, Reason: "the request has no path"})
+			p.local = append(p.local, Result{Ref: s, Fault: FaultInvalid, Reason: "the request has no path"})
 		case !takes:
-			p.local = append(p.local, h2.Result{Ref: s, Fault: h2.FaultUnsent, Reason: "not running"})
+			p.local = append(p.local, Result{Ref: s, Fault: FaultUnsent, Reason: "not running"})
 		default:
 			k := p.kind(s)
 			if k == regular {
 				p.wanted = true
 			} else if unproven++; p.queues[k].len() >= p.cfg.MaxInFlight/4 {
-				p.local = append(p.local, h2.Result{Ref: s, Fault: h2.FaultUnsent, Reason: "too many wait in quarantine"})
+				p.local = append(p.local, Result{Ref: s, Fault: FaultUnsent, Reason: ReasonWaited})
 				break
 			}
 			p.queues[k].push(s)
@@ -86,7 +82,7 @@ func (p *Pool) step() bool {
 		if gate := c.gate.Load(); gate == gateOne {
 			c.gate.Store(gateShut) // opened again by the answer
 		}
-		p.taken = q.pop(p.taken[:0], min(n, room, chunk))
+		p.taken = q.pop(p.taken[:0], min(n, room, sendChunk))
 		p.mu.Unlock()
 		p.waiting[k].Add(-int64(len(p.taken)))
 		p.hand(c, p.taken)
@@ -98,7 +94,7 @@ func (p *Pool) step() bool {
 
 // pick finds the connection with the most room for a kind of request: what is
 // not in quarantine may go anywhere, but prefers its own kind.
-func (p *Pool) pick(k kind) *Conn {
+func (p *Pool) pick(k kind) *PoolConn {
 	list := *p.list.Load()
 	for try := k; ; try = quarantine {
 		p.rooms = p.rooms[:0]
@@ -119,7 +115,7 @@ func (p *Pool) pick(k kind) *Conn {
 }
 
 // hand encodes requests for a connection.
-func (p *Pool) hand(c *Conn, shots []*Shot) {
+func (p *Pool) hand(c *PoolConn, shots []*Shot) {
 	if p.cfg.Prepare != nil {
 		p.cfg.Prepare(c, shots)
 	}
@@ -133,12 +129,12 @@ func (p *Pool) hand(c *Conn, shots []*Shot) {
 
 // settle takes results of a connection: what was not sent goes to another one,
 // the rest to the caller.
-func (p *Pool) settle(results []h2.Result) {
+func (p *Pool) settle(results []Result) {
 	kept := results[:0]
 	var again []*Shot
 	for i := range results {
 		s := results[i].Ref.(*Shot) //nolint:forcetypeassert // every Ref is ours
-		if results[i].Fault == h2.FaultUnsent && s.tries < maxTries {
+		if results[i].Fault == FaultUnsent && s.tries < maxTries {
 			again = append(again, s)
 			continue
 		}
@@ -158,7 +154,7 @@ func (p *Pool) replay(shots []*Shot) {
 	defer p.mu.Unlock()
 	if p.stopped {
 		for _, s := range shots {
-			p.local = append(p.local, h2.Result{Ref: s, Fault: h2.FaultUnsent, Reason: "shutting down"})
+			p.local = append(p.local, Result{Ref: s, Fault: FaultUnsent, Reason: "shutting down"})
 		}
 		p.poke()
 		return
@@ -179,7 +175,7 @@ func (p *Pool) replay(shots []*Shot) {
 }
 
 // deliver hands results to the caller, one batch at a time.
-func (p *Pool) deliver(results []h2.Result) {
+func (p *Pool) deliver(results []Result) {
 	if len(results) == 0 {
 		return
 	}

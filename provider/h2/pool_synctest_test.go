@@ -1,4 +1,4 @@
-package pool_test
+package h2_test
 
 import (
 	"errors"
@@ -13,7 +13,6 @@ import (
 	"golang.org/x/net/http2"
 
 	"carillon/provider/h2"
-	"carillon/provider/pool"
 )
 
 // ok answers each request after a time.
@@ -24,13 +23,13 @@ func ok(after time.Duration) func(*served, request) {
 	}
 }
 
-// TestWarm: a new connection gets one request until that was answered well, and
+// TestPoolWarm: a new connection gets one request until that was answered well, and
 // never more than the server's limit.
-func TestWarm(t *testing.T) {
+func TestPoolWarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var status atomic.Int32
 		status.Store(400)
-		r := start(t, newService(t, 1, nil), func(cfg *pool.Config) { cfg.Warm = true })
+		r := start(t, newService(t, 1, nil), func(cfg *h2.PoolConfig) { cfg.Warm = true })
 		r.serve = func(c *served, q request) {
 			time.Sleep(40 * time.Millisecond)
 			c.answer(q, int(status.Load()))
@@ -62,9 +61,9 @@ func TestWarm(t *testing.T) {
 	})
 }
 
-// TestReplay: what a server refused, or did not come to before its GOAWAY, is sent
+// TestPoolReplay: what a server refused, or did not come to before its GOAWAY, is sent
 // again at once; what it may have seen is not.
-func TestReplay(t *testing.T) {
+func TestPoolReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, 100, nil)
 		s.serve = func(c *served, q request) {
@@ -106,9 +105,9 @@ func TestReplay(t *testing.T) {
 	})
 }
 
-// TestRefusedForEver: a server that refuses everything gets each request a few
+// TestPoolRefusedForEver: a server that refuses everything gets each request a few
 // times, not for ever.
-func TestRefusedForEver(t *testing.T) {
+func TestPoolRefusedForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, 100, func(c *served, q request) { c.reset(q, http2.ErrCodeRefusedStream) })
 		r := start(t, s, nil)
@@ -134,15 +133,15 @@ func pressure(r *rig, prefix string, unproven bool, d time.Duration) (sent int) 
 	return sent
 }
 
-// TestGrow: under pressure connections come one by one, over all addresses, up to
+// TestPoolGrow: under pressure connections come one by one, over all addresses, up to
 // what the budget needs; idle ones go.
-func TestGrow(t *testing.T) {
+func TestPoolGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, 10, ok(50*time.Millisecond))
 		for i := range 4 {
 			s.addrs = append(s.addrs, netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 2)}))
 		}
-		r := start(t, s, func(cfg *pool.Config) {
+		r := start(t, s, func(cfg *h2.PoolConfig) {
 			cfg.MaxInFlight, cfg.Max, cfg.GrowEvery, cfg.IdleAfter = 75, 16, time.Second, time.Minute
 		})
 		synctest.Wait()
@@ -183,9 +182,9 @@ func TestGrow(t *testing.T) {
 	})
 }
 
-// TestQuarantine: what may be refused has connections of its own, and when these
+// TestPoolQuarantine: what may be refused has connections of its own, and when these
 // are choked it goes back and does not stop the rest.
-func TestQuarantine(t *testing.T) {
+func TestPoolQuarantine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, 10, nil)
 		s.serve = func(c *served, q request) {
@@ -197,7 +196,7 @@ func TestQuarantine(t *testing.T) {
 			}
 			c.answer(q, 200)
 		}
-		r := start(t, s, func(cfg *pool.Config) { cfg.Warm, cfg.Quarantine, cfg.Max = true, true, 2 })
+		r := start(t, s, func(cfg *h2.PoolConfig) { cfg.Warm, cfg.Quarantine, cfg.Max = true, true, 2 })
 		synctest.Wait()
 		r.send("new", 1, true)
 		time.Sleep(time.Second)
@@ -235,8 +234,8 @@ func TestQuarantine(t *testing.T) {
 	})
 }
 
-// TestThrottle: half of the streams for ten seconds.
-func TestThrottle(t *testing.T) {
+// TestPoolThrottle: half of the streams for ten seconds.
+func TestPoolThrottle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, newService(t, 100, ok(time.Millisecond)), nil)
 		synctest.Wait()
@@ -256,9 +255,9 @@ func TestThrottle(t *testing.T) {
 	})
 }
 
-// TestRedial: dials back off, go round the addresses, and what waits meanwhile
+// TestPoolRedial: dials back off, go round the addresses, and what waits meanwhile
 // goes back unsent after its time.
-func TestRedial(t *testing.T) {
+func TestPoolRedial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, 100, ok(time.Millisecond))
 		s.addrs = append(s.addrs, netip.MustParseAddr("2001:db8::1"))
@@ -293,15 +292,15 @@ func TestRedial(t *testing.T) {
 	})
 }
 
-// TestRetire: a connection that is asked to leave is replaced, and nothing on it
+// TestPoolRetire: a connection that is asked to leave is replaced, and nothing on it
 // is lost.
-func TestRetire(t *testing.T) {
+func TestPoolRetire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, 100, ok(50*time.Millisecond))
 		r := start(t, s, nil)
 		synctest.Wait()
-		shot := &pool.Shot{Owner: "x", Request: h2.Request{Path: "/x"}}
-		r.Send([]*pool.Shot{shot})
+		shot := &h2.Shot{Owner: "x", Request: h2.Request{Path: "/x"}}
+		r.Send([]*h2.Shot{shot})
 		r.Retire(shot, "its token has expired")
 		r.send("a", 50, false)
 		time.Sleep(500 * time.Millisecond)
@@ -313,13 +312,13 @@ func TestRetire(t *testing.T) {
 	})
 }
 
-// TestNotRunning: requests go back when the pool does not run, and those without
+// TestPoolNotRunning: requests go back when the pool does not run, and those without
 // a path always do.
-func TestNotRunning(t *testing.T) {
+func TestPoolNotRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, newService(t, 100, ok(time.Millisecond)), nil)
 		synctest.Wait()
-		r.Send([]*pool.Shot{{Owner: "bare"}})
+		r.Send([]*h2.Shot{{Owner: "bare"}})
 		synctest.Wait()
 		r.mu.Lock()
 		if res := r.results["bare"]; res.Fault != h2.FaultInvalid {
@@ -332,8 +331,8 @@ func TestNotRunning(t *testing.T) {
 	})
 }
 
-// TestDrain: at the end what waits goes back, what is owed is awaited.
-func TestDrain(t *testing.T) {
+// TestPoolDrain: at the end what waits goes back, what is owed is awaited.
+func TestPoolDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, 2, ok(time.Second))
 		r := start(t, s, nil)

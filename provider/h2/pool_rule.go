@@ -1,4 +1,4 @@
-package pool
+package h2
 
 import (
 	"net/netip"
@@ -6,15 +6,12 @@ import (
 )
 
 const (
-	pressedFor  = 300 * time.Millisecond // without room: time for another connection
-	slowFor     = 10 * time.Second       // half the streams after a throttle or a stall
-	longLife    = time.Second            // a shorter life counts as a failure: rapid opening and closing looks like an attack
-	dialSpread  = 50 * time.Millisecond  // of the first redial
-	backoffLow  = 100 * time.Millisecond
-	backoffHigh = 10 * time.Second
-	addressBad  = 5 * time.Minute // an address that failed is the last choice for so long
-	maxTries    = 3               // how often a refused request goes to another connection
-	maxLeaving  = 4               // connections that still finish, beyond the most that are open
+	pressedFor = 300 * time.Millisecond // without room: time for another connection
+	slowFor    = 10 * time.Second       // half the streams after a throttle or a stall
+	dialSpread = 50 * time.Millisecond  // of the first redial
+	addressBad = 5 * time.Minute        // an address that failed is the last choice for so long
+	maxTries   = 3                      // how often a refused request goes to another connection
+	maxLeaving = 4                      // connections that still finish, beyond the most that are open
 )
 
 // sizing is what the number of connections of one kind depends on.
@@ -80,7 +77,7 @@ func backoff(failures int, jitter float64) time.Duration {
 	case 1:
 		return time.Duration(jitter * float64(dialSpread))
 	}
-	d := min(backoffLow<<min(failures-2, 10), backoffHigh)
+	d := min(backoffFirst<<min(failures-2, 10), backoffMost)
 	return d/2 + time.Duration(jitter*float64(d/2))
 }
 

@@ -1,4 +1,4 @@
-package pool
+package h2
 
 import (
 	"context"
@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
-
-	"carillon/provider/h2"
 )
 
 // kind is what a connection is for.
@@ -28,14 +26,14 @@ const (
 	gateOpen = 1 << 30
 )
 
-// Conn is one connection of a pool, from before it is dialled to its last answer.
-type Conn struct {
+// PoolConn is one connection of a pool, from before it is dialled to its last answer.
+type PoolConn struct {
 	// Data is the caller's own; Prepare may use it.
 	Data any
 
 	pool   *Pool
 	kind   kind
-	client *h2.Client
+	client *Client
 	addr   netip.AddrPort // zero when the address is a name
 	gate   atomic.Int64
 	useful atomic.Bool // answered something
@@ -50,16 +48,16 @@ type Conn struct {
 }
 
 // room is how many requests it takes now.
-func (c *Conn) room() int { return min(int(c.gate.Load()), c.client.Room()) }
+func (c *PoolConn) room() int { return min(int(c.gate.Load()), c.client.Room()) }
 
 // serve opens the connection and keeps it until it has ended.
-func (c *Conn) serve(ctx context.Context) {
+func (c *PoolConn) serve(ctx context.Context) {
 	err := c.client.RunOnce(ctx)
 	c.pool.ended(c, err)
 }
 
 // dial connects to one of the service's addresses.
-func (c *Conn) dial(ctx context.Context) (net.Conn, error) {
+func (c *PoolConn) dial(ctx context.Context) (net.Conn, error) {
 	p := c.pool
 	host, port, err := net.SplitHostPort(p.cfg.Addr)
 	if err != nil {
@@ -87,13 +85,13 @@ func (c *Conn) dial(ctx context.Context) (net.Conn, error) {
 
 // results takes what the connection brings. The client calls it from one
 // goroutine at a time.
-func (c *Conn) results(results []h2.Result) {
+func (c *PoolConn) results(results []Result) {
 	if c.gate.Load() != gateOpen {
 		c.warm(results)
 	}
 	if !c.useful.Load() {
 		for i := range results {
-			if results[i].Fault == h2.FaultNone {
+			if results[i].Fault == FaultNone {
 				c.useful.Store(true)
 				break
 			}
@@ -103,10 +101,10 @@ func (c *Conn) results(results []h2.Result) {
 }
 
 // warm moves the gate of a cold connection by the answer to its one request.
-func (c *Conn) warm(results []h2.Result) {
+func (c *PoolConn) warm(results []Result) {
 	gate := int64(gateOne)
 	for i := range results {
-		if results[i].Fault == h2.FaultNone && warmed(results[i].Status) {
+		if results[i].Fault == FaultNone && warmed(results[i].Status) {
 			gate = gateOpen
 		}
 	}
@@ -114,11 +112,11 @@ func (c *Conn) warm(results []h2.Result) {
 }
 
 // onRoom is told that the server takes requests: the first time it is open.
-func (c *Conn) onRoom() {
+func (c *PoolConn) onRoom() {
 	c.pool.open(c)
 	c.pool.pump()
 	c.pool.tellRoom()
 }
 
 // onLeave is told that it takes nothing new.
-func (c *Conn) onLeave(reason string) { c.pool.left(c, reason) }
+func (c *PoolConn) onLeave(reason string) { c.pool.left(c, reason) }

@@ -1,4 +1,4 @@
-package pool_test
+package h2_test
 
 import (
 	"net/netip"
@@ -6,14 +6,14 @@ import (
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
+	"carillon/provider/h2"
 
-	"carillon/provider/pool"
+	"pgregory.net/rapid"
 )
 
 func TestSizing(t *testing.T) {
-	busy := pool.Sizing{Open: 2, Least: 1, Most: 16, Capacity: 200, All: 200, Budget: 4000, Pressed: time.Second, Grown: time.Hour, Peak: 200, Quiet: time.Hour}
-	f := func(name string, want int, edit func(s *pool.Sizing)) {
+	busy := h2.Sizing{Open: 2, Least: 1, Most: 16, Capacity: 200, All: 200, Budget: 4000, Pressed: time.Second, Grown: time.Hour, Peak: 200, Quiet: time.Hour}
+	f := func(name string, want int, edit func(s *h2.Sizing)) {
 		t.Helper()
 		s := busy
 		edit(&s)
@@ -21,19 +21,19 @@ func TestSizing(t *testing.T) {
 			t.Errorf("%s: %d, want %d", name, got, want)
 		}
 	}
-	f("pressed", 1, func(*pool.Sizing) {})
-	f("pressed for an instant", 0, func(s *pool.Sizing) { s.Pressed = 100 * time.Millisecond })
-	f("another one is on its way", 0, func(s *pool.Sizing) { s.Opening = 1 })
-	f("another one is not warm yet", 0, func(s *pool.Sizing) { s.Cold = 1 })
-	f("grown just now", 0, func(s *pool.Sizing) { s.Grown = 900 * time.Millisecond })
-	f("as many as allowed", 0, func(s *pool.Sizing) { s.Most = 2 })
-	f("streams for all that we would have open", 0, func(s *pool.Sizing) { s.Budget = 200 })
-	f("below the least, whatever else", 1, func(s *pool.Sizing) { s.Least, s.Pressed = 3, 0 })
-	f("the least is on its way", 0, func(s *pool.Sizing) { s.Least, s.Opening = 3, 1 })
-	f("idle", -1, func(s *pool.Sizing) { s.Pressed, s.Peak = 0, 40 })
-	f("not idle for long enough", 0, func(s *pool.Sizing) { s.Pressed, s.Peak, s.Quiet = 0, 40, time.Second })
-	f("one would do, but not with ease", 0, func(s *pool.Sizing) { s.Pressed, s.Peak = 0, 60 })
-	f("idle, but the least", 0, func(s *pool.Sizing) { s.Pressed, s.Peak, s.Open = 0, 0, 1 })
+	f("pressed", 1, func(*h2.Sizing) {})
+	f("pressed for an instant", 0, func(s *h2.Sizing) { s.Pressed = 100 * time.Millisecond })
+	f("another one is on its way", 0, func(s *h2.Sizing) { s.Opening = 1 })
+	f("another one is not warm yet", 0, func(s *h2.Sizing) { s.Cold = 1 })
+	f("grown just now", 0, func(s *h2.Sizing) { s.Grown = 900 * time.Millisecond })
+	f("as many as allowed", 0, func(s *h2.Sizing) { s.Most = 2 })
+	f("streams for all that we would have open", 0, func(s *h2.Sizing) { s.Budget = 200 })
+	f("below the least, whatever else", 1, func(s *h2.Sizing) { s.Least, s.Pressed = 3, 0 })
+	f("the least is on its way", 0, func(s *h2.Sizing) { s.Least, s.Opening = 3, 1 })
+	f("idle", -1, func(s *h2.Sizing) { s.Pressed, s.Peak = 0, 40 })
+	f("not idle for long enough", 0, func(s *h2.Sizing) { s.Pressed, s.Peak, s.Quiet = 0, 40, time.Second })
+	f("one would do, but not with ease", 0, func(s *h2.Sizing) { s.Pressed, s.Peak = 0, 60 })
+	f("idle, but the least", 0, func(s *h2.Sizing) { s.Pressed, s.Peak, s.Open = 0, 0, 1 })
 }
 
 // TestSizingProp: the size stays between its bounds from any state, and what
@@ -43,7 +43,7 @@ func TestSizingProp(t *testing.T) {
 		least := rapid.IntRange(0, 4).Draw(t, "least")
 		most := rapid.IntRange(max(least, 1), 20).Draw(t, "most")
 		limit := rapid.IntRange(1, 1000).Draw(t, "limit")
-		s := pool.Sizing{Least: least, Most: most, Budget: rapid.IntRange(1, 5000).Draw(t, "budget")}
+		s := h2.Sizing{Least: least, Most: most, Budget: rapid.IntRange(1, 5000).Draw(t, "budget")}
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			s.Capacity, s.All = s.Open*limit, s.Open*limit
 			s.Pressed = rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "pressed")
@@ -74,7 +74,7 @@ func TestSizingProp(t *testing.T) {
 func TestBackoff(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(0, 1000).Draw(t, "failures")
-		d := pool.Backoff(n, rapid.Float64Range(0, 0.999).Draw(t, "jitter"))
+		d := h2.Backoff(n, rapid.Float64Range(0, 0.999).Draw(t, "jitter"))
 		switch {
 		case n == 0 && d != 0, n == 1 && d > 50*time.Millisecond, d < 0, d > 10*time.Second, n >= 2 && d < 50*time.Millisecond, n >= 10 && d < 5*time.Second:
 			t.Fatalf("%v after %d failures", d, n)
@@ -88,7 +88,7 @@ func TestBackoff(t *testing.T) {
 	}{
 		{7, time.Hour, false, 0}, {0, time.Millisecond, true, 1}, {7, time.Millisecond, true, 2}, {7, 0, false, 8},
 	} {
-		if got := pool.Failures(tc.before, tc.lived, tc.useful); got != tc.want {
+		if got := h2.Failures(tc.before, tc.lived, tc.useful); got != tc.want {
 			t.Errorf("%+v: %d", tc, got)
 		}
 	}
@@ -111,7 +111,7 @@ func TestChoose(t *testing.T) {
 		}
 		used := map[netip.Addr]int{}
 		for turn := range rapid.IntRange(1, 40).Draw(t, "connections") {
-			i := pool.Choose(addrs, used, bad, now, turn)
+			i := h2.Choose(addrs, used, bad, now, turn)
 			if _, isBad := bad[addrs[i]]; isBad && len(bad) < len(addrs) {
 				t.Fatal("a bad address although there are good ones")
 			}
@@ -127,7 +127,7 @@ func TestChoose(t *testing.T) {
 			t.Fatalf("uneven: %v", counts)
 		}
 	})
-	if i := pool.Choose(nil, nil, nil, now, 3); i != -1 {
+	if i := h2.Choose(nil, nil, nil, now, 3); i != -1 {
 		t.Errorf("%d of no addresses", i)
 	}
 }
@@ -140,14 +140,14 @@ func TestOffered(t *testing.T) {
 		n := rapid.IntRange(0, 2000)
 		free := [2]int{n.Draw(t, "free"), n.Draw(t, "free in quarantine")}
 		waiting := [2]int{0, n.Draw(t, "waiting in quarantine")}
-		if got := pool.Offered(free, waiting, false); got < free[0] {
+		if got := h2.Offered(free, waiting, false); got < free[0] {
 			t.Errorf("few unproven: %d of %v, %v waiting", got, free, waiting)
 		}
-		if got := pool.Offered(free, waiting, true); got > max(free[0]+free[1]-waiting[1], 0) {
+		if got := h2.Offered(free, waiting, true); got > max(free[0]+free[1]-waiting[1], 0) {
 			t.Errorf("most unproven: %d of %v, %v waiting", got, free, waiting)
 		}
 	})
-	if pool.Offered([2]int{}, [2]int{}, false) != 0 {
+	if h2.Offered([2]int{}, [2]int{}, false) != 0 {
 		t.Error("room without connections")
 	}
 }
@@ -155,12 +155,12 @@ func TestOffered(t *testing.T) {
 func TestShare(t *testing.T) {
 	share := 1.0
 	for range 20 {
-		share = pool.ShareAfter(share, 3, 60)
+		share = h2.ShareAfter(share, 3, 60)
 	}
 	if share < 0.05 || share > 0.07 {
 		t.Errorf("share %v after 1200 requests of which 5 %% are unproven", share)
 	}
-	if share = pool.ShareAfter(share, 1000, 1000); share != 1 {
+	if share = h2.ShareAfter(share, 1000, 1000); share != 1 {
 		t.Errorf("share %v after 1000 unproven", share)
 	}
 }
@@ -178,7 +178,7 @@ func TestTooLate(t *testing.T) {
 		{300 * time.Millisecond, true, false, false},
 		{time.Second, true, false, true},
 	} {
-		if got := pool.TooLate(tc.waited, most, short, tc.unproven, tc.busy); got != tc.want {
+		if got := h2.TooLate(tc.waited, most, short, tc.unproven, tc.busy); got != tc.want {
 			t.Errorf("%+v: %v", tc, got)
 		}
 	}
@@ -189,7 +189,7 @@ func TestFullest(t *testing.T) {
 		rooms []int
 		want  int
 	}{{nil, -1}, {[]int{0, 0}, -1}, {[]int{0, 3, 7, 7}, 2}} {
-		if got := pool.Fullest(tc.rooms); got != tc.want {
+		if got := h2.Fullest(tc.rooms); got != tc.want {
 			t.Errorf("%v: %d, want %d", tc.rooms, got, tc.want)
 		}
 	}

@@ -1,13 +1,11 @@
-package pool
-
-import "carillon/provider/h2"
+package h2
 
 // Shot is one request on its way through a pool. The caller keeps it, and
 // unchanged what its Request points to, until its result.
 type Shot struct {
 	// Request is what is sent; Ref is the pool's. A Shot without a Path is
-	// answered [h2.FaultInvalid] without a connection.
-	h2.Request
+	// answered [FaultInvalid] without a connection.
+	Request
 	// Owner is the caller's reference, which comes back as the result's Ref.
 	Owner any
 	// Unproven asks for quarantine: the server may well refuse it.
@@ -15,8 +13,12 @@ type Shot struct {
 
 	since int64 // when it came, unix nanoseconds
 	tries uint8
-	conn  *Conn // that it is, or was last, on
+	conn  *PoolConn // that it is, or was last, on
 }
+
+// ReasonWaited is the reason of a [FaultUnsent] result for which there was no
+// stream in time: sending it again at once would only wait again.
+const ReasonWaited = "no connection took it in time"
 
 // kind is the kind of connection that a shot asks for.
 func (p *Pool) kind(s *Shot) kind {

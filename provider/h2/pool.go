@@ -1,4 +1,4 @@
-package pool
+package h2
 
 import (
 	"context"
@@ -11,22 +11,20 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"carillon/provider/h2"
 )
 
 // Pool sends requests to one service over several connections. Its methods may
 // be called from any goroutine.
 type Pool struct {
-	cfg   Config
+	cfg   PoolConfig
 	nudge chan struct{} // to Run: something is to do
 
-	list    atomic.Pointer[[]*Conn] // those that take requests
-	due     atomic.Int64            // taken and not answered
-	waiting [kinds]atomic.Int64     // of these, in queues
-	mostly  atomic.Bool             // most of what comes is unproven
-	starved atomic.Bool             // somebody saw no room and wants to be told
-	asleep  atomic.Bool             // Run looks rarely
+	list    atomic.Pointer[[]*PoolConn] // those that take requests
+	due     atomic.Int64                // taken and not answered
+	waiting [kinds]atomic.Int64         // of these, in queues
+	mostly  atomic.Bool                 // most of what comes is unproven
+	starved atomic.Bool                 // somebody saw no room and wants to be told
+	asleep  atomic.Bool                 // Run looks rarely
 
 	delivering sync.Mutex // OnResults is not called twice at once
 
@@ -35,14 +33,14 @@ type Pool struct {
 	stopped bool // Run is ending: nothing is sent any more
 	pumping bool
 	queues  [kinds]queue
-	local   []h2.Result // to be answered without a connection
-	taken   []*Shot     // scratch of the one that pumps
-	reqs    []h2.Request
+	local   []Result // to be answered without a connection
+	taken   []*Shot  // scratch of the one that pumps
+	reqs    []Request
 	rooms   []int
 
-	conns     map[*Conn]struct{} // all, the leaving ones included
-	wanted    bool               // a regular connection, beside quarantine
-	share     float64            // of the unproven in what comes, lately
+	conns     map[*PoolConn]struct{} // all, the leaving ones included
+	wanted    bool                   // a regular connection, beside quarantine
+	share     float64                // of the unproven in what comes, lately
 	grown     time.Time
 	pressed   [kinds]time.Time // since when there is hardly room; zero: there is
 	peak      [kinds]int
@@ -58,8 +56,8 @@ type Pool struct {
 	dials, dialFailures, replays, throttles, stalls, overdue, goAways atomic.Uint64
 }
 
-// Stats are counts since New, and of now where that is said.
-type Stats struct {
+// PoolStats are counts since NewPool, and of now where that is said.
+type PoolStats struct {
 	Open, Quarantine, Opening, Leaving int // connections now; Open includes Quarantine
 	Capacity                           int // streams of the open ones now
 	InFlight, Waiting                  int // requests on connections, and without one, now
@@ -71,13 +69,13 @@ type Stats struct {
 	Overdue                            uint64 // requests that no connection took in time
 }
 
-// New returns a pool that does nothing until Run.
-func New(cfg Config) *Pool {
+// NewPool returns a pool that does nothing until Run.
+func NewPool(cfg PoolConfig) *Pool {
 	p := &Pool{
-		cfg: cfg.withDefaults(), nudge: make(chan struct{}, 1), conns: map[*Conn]struct{}{},
+		cfg: cfg.withDefaults(), nudge: make(chan struct{}, 1), conns: map[*PoolConn]struct{}{},
 		used: map[netip.Addr]int{}, bad: map[netip.Addr]time.Time{},
 	}
-	p.list.Store(&[]*Conn{})
+	p.list.Store(&[]*PoolConn{})
 	p.starved.Store(true)
 	p.share = 1
 	p.mostly.Store(true)
@@ -85,10 +83,10 @@ func New(cfg Config) *Pool {
 }
 
 // Stats returns the pool's counts.
-func (p *Pool) Stats() Stats {
+func (p *Pool) Stats() PoolStats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	st := Stats{
+	st := PoolStats{
 		Waiting: p.queued(),
 		Dials:   p.dials.Load(), DialFailures: p.dialFailures.Load(), GoAways: p.goAways.Load(), Replays: p.replays.Load(),
 		Throttles: p.throttles.Load(), Stalls: p.stalls.Load(), Overdue: p.overdue.Load(),
@@ -173,11 +171,11 @@ func (p *Pool) Retire(s *Shot, reason string) {
 }
 
 // Run keeps the connections until ctx ends, then drains and returns nil. It
-// returns early with [h2.ErrHTTP1] when the server does not speak HTTP/2 and
-// Config.Conn allows that, and for a useless Config. It must not run twice at once.
+// returns early with [ErrHTTP1] when the server does not speak HTTP/2 and
+// PoolConfig.Conn allows that, and for a useless Config. It must not run twice at once.
 func (p *Pool) Run(ctx context.Context) error {
 	if _, _, err := net.SplitHostPort(p.cfg.Addr); err != nil {
-		return fmt.Errorf("pool: Config.Addr: %w", err)
+		return fmt.Errorf("pool: PoolConfig.Addr: %w", err)
 	}
 	p.mu.Lock()
 	if p.running {
@@ -233,7 +231,7 @@ func (p *Pool) reject(reason string) {
 	for k := range p.queues {
 		q := &p.queues[k]
 		for _, s := range q.shots[q.head:] {
-			p.local = append(p.local, h2.Result{Ref: s, Fault: h2.FaultUnsent, Reason: reason})
+			p.local = append(p.local, Result{Ref: s, Fault: FaultUnsent, Reason: reason})
 		}
 		p.waiting[k].Add(-int64(q.len()))
 		*q = queue{}
@@ -242,12 +240,12 @@ func (p *Pool) reject(reason string) {
 
 // add opens one more connection; mu is held.
 func (p *Pool) add(ctx context.Context, k kind, conns *sync.WaitGroup) {
-	c := &Conn{pool: p, kind: k, began: realNow()}
+	c := &PoolConn{pool: p, kind: k, began: realNow()}
 	cfg := p.cfg.Conn
 	cfg.Name, cfg.Addr, cfg.Logger = p.cfg.Name, p.cfg.Addr, p.cfg.Logger
-	cfg.TLS, cfg.Dial = p.cfg.TLS, c.dial
+	cfg.Dial = c.dial
 	cfg.OnResults, cfg.OnRoom, cfg.OnLeave = c.results, c.onRoom, c.onLeave
-	c.client = h2.New(cfg)
+	c.client = New(cfg)
 	p.conns[c] = struct{}{}
 	p.grown = c.began
 	p.dials.Add(1)
@@ -255,7 +253,7 @@ func (p *Pool) add(ctx context.Context, k kind, conns *sync.WaitGroup) {
 }
 
 // open admits a connection that the server has opened.
-func (p *Pool) open(c *Conn) {
+func (p *Pool) open(c *PoolConn) {
 	now := realNow()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -268,7 +266,7 @@ func (p *Pool) open(c *Conn) {
 	} else {
 		c.gate.Store(gateOpen)
 	}
-	list := append(append([]*Conn(nil), *p.list.Load()...), c)
+	list := append(append([]*PoolConn(nil), *p.list.Load()...), c)
 	p.list.Store(&list)
 	p.pressed[c.kind] = time.Time{}
 	p.slow(c, now)
@@ -276,7 +274,7 @@ func (p *Pool) open(c *Conn) {
 }
 
 // left takes a connection out that takes nothing new.
-func (p *Pool) left(c *Conn, reason string) {
+func (p *Pool) left(c *PoolConn, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.leaving = true
@@ -284,13 +282,16 @@ func (p *Pool) left(c *Conn, reason string) {
 	if c.opened.IsZero() {
 		p.dialFailures.Add(1)
 	}
-	list := make([]*Conn, 0, len(*p.list.Load()))
+	list := make([]*PoolConn, 0, len(*p.list.Load()))
 	for _, o := range *p.list.Load() {
 		if o != c {
 			list = append(list, o)
 		}
 	}
 	p.list.Store(&list)
+	if p.room() == 0 {
+		p.starved.Store(true)
+	}
 	p.count(c)
 	p.cfg.Logger.Info("pool: a connection leaves", "name", p.cfg.Name, "address", c.addr, "reason", reason, "open", len(list))
 	p.poke()
@@ -298,7 +299,7 @@ func (p *Pool) left(c *Conn, reason string) {
 
 // count counts the end of a connection or dial among the failures in a row; mu
 // is held.
-func (p *Pool) count(c *Conn) {
+func (p *Pool) count(c *PoolConn) {
 	now := realNow()
 	lived := time.Duration(0)
 	if !c.opened.IsZero() {
@@ -309,7 +310,7 @@ func (p *Pool) count(c *Conn) {
 }
 
 // ended forgets a connection whose every request is answered.
-func (p *Pool) ended(c *Conn, err error) {
+func (p *Pool) ended(c *PoolConn, err error) {
 	p.goAways.Add(c.client.Stats().GoAways)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -320,7 +321,7 @@ func (p *Pool) ended(c *Conn, err error) {
 		p.dialFailures.Add(1)
 		p.count(c)
 		p.cfg.Logger.Warn("pool: cannot connect", "name", p.cfg.Name, "error", err, "failures", p.failed)
-		if errors.Is(err, h2.ErrHTTP1) {
+		if errors.Is(err, ErrHTTP1) {
 			p.fatal = err
 		} else if addr.IsValid() {
 			p.bad[addr.Addr()] = realNow().Add(addressBad)
@@ -330,7 +331,7 @@ func (p *Pool) ended(c *Conn, err error) {
 }
 
 // claim picks the address that c dials next, and counts it.
-func (p *Pool) claim(c *Conn, addrs []netip.Addr) int {
+func (p *Pool) claim(c *PoolConn, addrs []netip.Addr) int {
 	now := realNow()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -343,7 +344,7 @@ func (p *Pool) claim(c *Conn, addrs []netip.Addr) int {
 }
 
 // release gives c's address back; mu is held.
-func (p *Pool) release(c *Conn) {
+func (p *Pool) release(c *PoolConn) {
 	if !c.addr.IsValid() {
 		return
 	}
@@ -356,7 +357,7 @@ func (p *Pool) release(c *Conn) {
 }
 
 // fault notes that an address cannot be reached.
-func (p *Pool) fault(c *Conn, a netip.Addr) {
+func (p *Pool) fault(c *PoolConn, a netip.Addr) {
 	now := realNow()
 	p.mu.Lock()
 	defer p.mu.Unlock()
