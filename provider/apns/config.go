@@ -21,7 +21,8 @@ type Config struct {
 	MaxInFlight int `yaml:"maxInFlight"`
 	// MinConnections and MaxConnections bound an app's connections. Apple welcomes
 	// several, spread over its addresses. Defaults 1 and 16, those in quarantine
-	// included: device tokens that never took a push have connections of their own.
+	// included: device tokens that never took a push have connections of their own
+	// where there may be more than one.
 	MinConnections int `yaml:"minConnections"`
 	MaxConnections int `yaml:"maxConnections"`
 	// PingInterval is the silence, while answers are owed, after which a

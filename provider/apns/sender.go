@@ -119,6 +119,9 @@ func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *cari
 // Room is how many pushes APNs takes now; it follows Apple's live stream limits.
 func (s *Sender) Room() int { return s.pool.Room() }
 
+// Stats are the counts of the lane's connections.
+func (s *Sender) Stats() h2.PoolStats { return s.pool.Stats() }
+
 // Send encodes pushes and queues them on the connections.
 func (s *Sender) Send(pushes []carillon.Push) {
 	if len(pushes) == 0 {

@@ -136,6 +136,9 @@ func (s *Sender) roomAgain() {
 	}
 }
 
+// Stats are the counts of the lane's connections.
+func (s *Sender) Stats() h2.PoolStats { return s.pool.Stats() }
+
 // Send encodes pushes and queues them on the connection.
 func (s *Sender) Send(pushes []carillon.Push) {
 	if len(pushes) == 0 {

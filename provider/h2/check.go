@@ -1,6 +1,10 @@
 package h2
 
-import "strconv"
+import (
+	"encoding/binary"
+	"strconv"
+	"unsafe"
+)
 
 // One malformed request can make a server drop the connection and with it the
 // requests of others, so what callers hand over is checked before it is encoded.
@@ -41,12 +45,41 @@ func checkPath(p string) string {
 	if p == "" || p[0] != '/' {
 		return "the path does not begin with /"
 	}
+	if plain(p) == len(p) {
+		return ""
+	}
 	for i := range len(p) {
 		if p[i] <= ' ' || p[i] >= 0x7f {
 			return "the path has a byte that a URL cannot have"
 		}
 	}
 	return ""
+}
+
+// plain returns the length of a front part of s of which every byte is a
+// printable ASCII character other than the space: eight at a time, since most
+// strings are that throughout.
+func plain(s string) int {
+	const (
+		ones = 0x0101010101010101
+		high = 0x80 * ones
+	)
+	b := unsafe.Slice(unsafe.StringData(s), len(s)) //nolint:gosec // read only
+	n := 0
+	for ; n+8 <= len(b); n += 8 {
+		x := binary.LittleEndian.Uint64(b[n:])
+		low := x - 0x21*ones          // borrows where a byte is below 0x21
+		del := (x ^ 0x7f*ones) - ones // borrows where it is 0x7f
+		if (low|del|x)&high != 0 {
+			return n
+		}
+	}
+	for ; n < len(b); n++ {
+		if b[n] <= ' ' || b[n] >= 0x7f {
+			break
+		}
+	}
+	return n
 }
 
 func checkField(f Field) string {
@@ -58,7 +91,7 @@ func checkField(f Field) string {
 			return "the field name " + strconv.Quote(f.Name) + " is not a lower-case token"
 		}
 	}
-	for i := range len(f.Value) {
+	for i := plain(f.Value); i < len(f.Value); i++ {
 		if ch := f.Value[i]; (ch < ' ' && ch != '\t') || ch == 0x7f {
 			return "the value of " + f.Name + " has a control character"
 		}

@@ -108,14 +108,27 @@ func (c *Client) Leave(reason string) {
 // running). The slices reqs and Request.Fields may be reused after Send, the
 // bodies after their Result.
 func (c *Client) Send(reqs []Request) {
+	var chunk [sendChunk]*Request
+	for len(reqs) > 0 {
+		n := min(len(reqs), sendChunk)
+		for i := range n {
+			chunk[i] = &reqs[i]
+		}
+		c.sendChunk(chunk[:n])
+		reqs = reqs[n:]
+	}
+}
+
+// sendChunk is Send for up to sendChunk requests.
+func (c *Client) sendChunk(reqs []*Request) {
 	var rejected []Result
 	if cn := c.cur.Load(); cn != nil {
 		reqs, rejected = cn.send(reqs, nil)
 	}
 	if len(reqs) > 0 {
 		why := c.whyNot()
-		for i := range reqs {
-			rejected = append(rejected, Result{Ref: reqs[i].Ref, Fault: FaultUnsent, Reason: why})
+		for _, r := range reqs {
+			rejected = append(rejected, Result{Ref: r.Ref, Fault: FaultUnsent, Reason: why})
 		}
 	}
 	if len(rejected) > 0 {

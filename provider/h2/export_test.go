@@ -46,3 +46,6 @@ func (s Sizing) Change(growEvery, idleAfter time.Duration) int {
 	}
 	return z.change(growEvery, idleAfter)
 }
+
+// Plain is plain.
+func Plain(s string) int { return plain(s) }

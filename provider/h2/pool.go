@@ -35,7 +35,7 @@ type Pool struct {
 	queues  [kinds]queue
 	local   []Result // to be answered without a connection
 	taken   []*Shot  // scratch of the one that pumps
-	reqs    []Request
+	reqs    []*Request
 	rooms   []int
 
 	conns     map[*PoolConn]struct{} // all, the leaving ones included
@@ -53,7 +53,7 @@ type Pool struct {
 	used      map[netip.Addr]int
 	bad       map[netip.Addr]time.Time
 
-	dials, dialFailures, replays, throttles, stalls, overdue, goAways atomic.Uint64
+	past PoolStats // counts, of connections that have ended too
 }
 
 // PoolStats are counts since NewPool, and of now where that is said.
@@ -67,6 +67,37 @@ type PoolStats struct {
 	Throttles                          uint64
 	Stalls                             uint64
 	Overdue                            uint64 // requests that no connection took in time
+	Connections                        uint64 // opened: first SETTINGS seen
+	BytesWritten, Writes               uint64 // before TLS, and how many writes carried them
+}
+
+// Add adds another pool's.
+func (s *PoolStats) Add(o *PoolStats) {
+	s.Open += o.Open
+	s.Quarantine += o.Quarantine
+	s.Opening += o.Opening
+	s.Leaving += o.Leaving
+	s.Capacity += o.Capacity
+	s.InFlight += o.InFlight
+	s.Waiting += o.Waiting
+	s.Dials += o.Dials
+	s.DialFailures += o.DialFailures
+	s.GoAways += o.GoAways
+	s.Replays += o.Replays
+	s.Throttles += o.Throttles
+	s.Stalls += o.Stalls
+	s.Overdue += o.Overdue
+	s.Connections += o.Connections
+	s.BytesWritten += o.BytesWritten
+	s.Writes += o.Writes
+}
+
+// count adds what a connection has done.
+func (s *PoolStats) count(o *Stats) {
+	s.GoAways += o.GoAways
+	s.Connections += o.Connections
+	s.BytesWritten += o.BytesWritten
+	s.Writes += o.Writes
 }
 
 // NewPool returns a pool that does nothing until Run.
@@ -86,13 +117,12 @@ func NewPool(cfg PoolConfig) *Pool {
 func (p *Pool) Stats() PoolStats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	st := PoolStats{
-		Waiting: p.queued(),
-		Dials:   p.dials.Load(), DialFailures: p.dialFailures.Load(), GoAways: p.goAways.Load(), Replays: p.replays.Load(),
-		Throttles: p.throttles.Load(), Stalls: p.stalls.Load(), Overdue: p.overdue.Load(),
-	}
+	st := p.past
+	st.Waiting = p.queued()
 	for c := range p.conns {
-		st.InFlight += c.client.InFlight()
+		own := c.client.Stats()
+		st.count(&own)
+		st.InFlight += own.InFlight
 		switch {
 		case c.leaving:
 			st.Leaving++
@@ -154,7 +184,7 @@ func (p *Pool) Throttle() {
 	now := realNow()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.throttles.Add(1)
+	p.past.Throttles++
 	p.throttled = now.Add(slowFor)
 	for c := range p.conns {
 		p.slow(c, now)
@@ -248,7 +278,7 @@ func (p *Pool) add(ctx context.Context, k kind, conns *sync.WaitGroup) {
 	c.client = New(cfg)
 	p.conns[c] = struct{}{}
 	p.grown = c.began
-	p.dials.Add(1)
+	p.past.Dials++
 	conns.Go(func() { c.serve(ctx) })
 }
 
@@ -280,7 +310,7 @@ func (p *Pool) left(c *PoolConn, reason string) {
 	c.leaving = true
 	c.gate.Store(gateShut)
 	if c.opened.IsZero() {
-		p.dialFailures.Add(1)
+		p.past.DialFailures++
 	}
 	list := make([]*PoolConn, 0, len(*p.list.Load()))
 	for _, o := range *p.list.Load() {
@@ -311,14 +341,15 @@ func (p *Pool) count(c *PoolConn) {
 
 // ended forgets a connection whose every request is answered.
 func (p *Pool) ended(c *PoolConn, err error) {
-	p.goAways.Add(c.client.Stats().GoAways)
+	own := c.client.Stats()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.past.count(&own)
 	delete(p.conns, c)
 	addr := c.addr
 	p.release(c)
 	if !c.leaving && err != nil { // it was never open
-		p.dialFailures.Add(1)
+		p.past.DialFailures++
 		p.count(c)
 		p.cfg.Logger.Warn("pool: cannot connect", "name", p.cfg.Name, "error", err, "failures", p.failed)
 		if errors.Is(err, ErrHTTP1) {

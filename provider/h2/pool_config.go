@@ -28,7 +28,8 @@ type PoolConfig struct {
 	MaxInFlight int
 	// Warm: a new connection takes one request until one was answered 2xx.
 	Warm bool
-	// Quarantine keeps requests that are Unproven on connections of their own.
+	// Quarantine keeps requests that are Unproven on connections of their own, if
+	// there may be more than one.
 	Quarantine bool
 	// QuarantineWait is how long an unproven request may wait for such a
 	// connection while others are under way. Default 250 ms.
@@ -77,6 +78,7 @@ func (cfg PoolConfig) withDefaults() PoolConfig {
 		cfg.Min = 1
 	}
 	cfg.Max = max(cfg.Max, cfg.Min)
+	cfg.Quarantine = cfg.Quarantine && cfg.Max > 1
 	if cfg.Resolve == nil {
 		cfg.Resolve = lookUp
 	}

@@ -122,9 +122,9 @@ func (p *Pool) hand(c *PoolConn, shots []*Shot) {
 	p.reqs = p.reqs[:0]
 	for _, s := range shots {
 		s.conn = c
-		p.reqs = append(p.reqs, s.Request)
+		p.reqs = append(p.reqs, &s.Request)
 	}
-	c.client.Send(p.reqs)
+	c.client.sendChunk(p.reqs)
 }
 
 // settle takes results of a connection: what was not sent goes to another one,
@@ -171,7 +171,7 @@ func (p *Pool) replay(shots []*Shot) {
 			p.waiting[k].Add(int64(len(by[k])))
 		}
 	}
-	p.replays.Add(uint64(len(shots)))
+	p.past.Replays += uint64(len(shots))
 }
 
 // deliver hands results to the caller, one batch at a time.

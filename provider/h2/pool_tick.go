@@ -40,7 +40,7 @@ func (p *Pool) tick(ctx context.Context, conns *sync.WaitGroup) (time.Duration, 
 // watch looks after one connection; mu is held.
 func (p *Pool) watch(c *PoolConn, now time.Time) {
 	if n := c.client.Stats().Stalls; n > c.stalls {
-		p.stalls.Add(n - c.stalls)
+		p.past.Stalls += n - c.stalls
 		c.stalls, c.stalled = n, now.Add(slowFor)
 		p.cfg.Logger.Warn("pool: writes stall", "name", p.cfg.Name, "address", c.addr)
 	}
@@ -76,7 +76,7 @@ func (p *Pool) expire(now time.Time) {
 			q.drop()
 			p.local = append(p.local, Result{Ref: s, Fault: FaultUnsent, Reason: ReasonWaited})
 			p.waiting[k].Add(-1)
-			p.overdue.Add(1)
+			p.past.Overdue++
 		}
 	}
 }

@@ -8,38 +8,31 @@ import (
 
 const maxWait = 365 * 24 * time.Hour // a deadline further off is this far
 
-// send queues requests as far as there is room. It returns those it did not
-// take; requests that cannot be said at all are appended to bad.
-func (c *conn) send(reqs []Request, bad []Result) ([]Request, []Result) {
+// send queues up to sendChunk requests as far as there is room. It returns those
+// it did not take; requests that cannot be said at all are appended to bad.
+func (c *conn) send(reqs []*Request, bad []Result) ([]*Request, []Result) {
 	now := c.cfg.Now()
-	for len(reqs) > 0 {
-		n := min(len(reqs), sendChunk)
-		c.mu.Lock()
-		if c.inFlight == 0 {
-			c.fresh = true
-		}
-		i := 0
-		for ; i < n && c.state == open && c.inFlight < c.streamLimit(); i++ {
-			why, ok := c.start(&reqs[i], now)
-			if !ok {
-				break
-			}
-			if why != "" {
-				bad = append(bad, Result{Ref: reqs[i].Ref, Fault: FaultInvalid, Reason: "h2: " + why})
-			}
-		}
-		if c.asleep {
-			c.asleep = false
-			c.poke()
-		}
-		c.publish()
-		c.mu.Unlock()
-		reqs = reqs[i:]
-		if i < n {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inFlight == 0 {
+		c.fresh = true
+	}
+	i := 0
+	for ; i < len(reqs) && c.state == open && c.inFlight < c.streamLimit(); i++ {
+		why, ok := c.start(reqs[i], now)
+		if !ok {
 			break
 		}
+		if why != "" {
+			bad = append(bad, Result{Ref: reqs[i].Ref, Fault: FaultInvalid, Reason: "h2: " + why})
+		}
 	}
-	return reqs, bad
+	if c.asleep {
+		c.asleep = false
+		c.poke()
+	}
+	c.publish()
+	return reqs[i:], bad
 }
 
 // start opens a stream and queues the request on it. why says what is wrong

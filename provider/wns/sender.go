@@ -123,6 +123,18 @@ func (s *Sender) roomAgain() {
 	}
 }
 
+// Stats are the counts of the HTTP/2 connections to all hosts of now.
+func (s *Sender) Stats() h2.PoolStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var sum h2.PoolStats
+	for _, p := range s.hosts {
+		st := p.conns.Stats()
+		sum.Add(&st)
+	}
+	return sum
+}
+
 // Send encodes pushes and queues them for their channels' hosts.
 func (s *Sender) Send(pushes []carillon.Push) {
 	if len(pushes) == 0 {
