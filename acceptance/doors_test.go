@@ -21,9 +21,21 @@ func validateOnly(t *testing.T, s *site) {
 		}
 	}
 	s.call(t, p.token, "POST", "/beta/me/notifications?validateOnly=true", visual("", "")).refuses(t, 400, "title")
+	// What is too large for a vendor would go out as a tap, and does.
+	large := visual("dry", strings.Repeat("b", 2000))
+	large["payload"].(map[string]any)["rawContent"] = strings.Repeat("r", 4096)
+	r = s.call(t, p.token, "POST", "/beta/me/notifications?validateOnly=true", large).want(t, 200)
+	if want := `"endpoints":{"ios":{"tap":1},"android":{"tap":1}},"taps":[{"platform":"ios","reason":"tooLarge","count":1},{"platform":"android","reason":"tooLarge","count":1}],` +
+		`"suppressed":[{"platform":"windows","reason":"noPush","count":1}]`; !strings.Contains(string(r.text), want) {
+		t.Errorf("plan %s, want %s", r.text, want)
+	}
 	p.fence(t, ios)
 	if n := len(ios.inbox(t)); n != 1 || len(history(t, p)) != 1 {
 		t.Errorf("a dry run rang or is history: %d pushes, history %v", n, history(t, p))
+	}
+	p.send(t, large)
+	if got := ios.rung(t, 2); !strings.Contains(unwrapped(got.Body), `"k":"tap"`) || strings.Contains(got.whole, "rrr") {
+		t.Errorf("what is too large rang as %s", got.whole)
 	}
 }
 

@@ -52,8 +52,11 @@ type Deps struct {
 	// Parked is how many deliveries of an app wait for its vendors; nil when
 	// this process has no dispatcher.
 	Parked func(host string) int64
-	Clock  *carillon.Clock
-	Log    *slog.Logger
+	// Fit is the kind that a push becomes at its vendor, a tap where its content
+	// would not fit; nil takes the planned kind for it.
+	Fit   func(p *carillon.Push) carillon.Kind
+	Clock *carillon.Clock
+	Log   *slog.Logger
 }
 
 // Gateway answers the requests that append. Safe for concurrent use.

@@ -329,14 +329,14 @@ func TestValidateOnly(t *testing.T) {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	}
-	f(visual(""), `{"valid":true,"endpoints":{"windows":{"alert":1},"ios":{"alert":1,"tap":1}},"suppressed":[{"platform":"android","reason":"noPush","count":1},{"platform":"polling","reason":"noPushChannel","count":1}]}`)
-	f(visual(`,"targetPolicy":{"platformTypes":["windows"]}`), `{"valid":true,"endpoints":{"windows":{"alert":1}},"suppressed":[{"platform":"ios","reason":"platformNotTargeted","count":2},{"platform":"android","reason":"platformNotTargeted","count":1},{"platform":"polling","reason":"platformNotTargeted","count":1}]}`)
+	f(visual(""), `{"valid":true,"endpoints":{"windows":{"alert":1},"ios":{"alert":1,"tap":1}},"taps":[{"platform":"ios","reason":"tapOnly","count":1}],"suppressed":[{"platform":"android","reason":"noPush","count":1},{"platform":"polling","reason":"noPushChannel","count":1}]}`)
+	f(visual(`,"targetPolicy":{"platformTypes":["windows"]}`), `{"valid":true,"endpoints":{"windows":{"alert":1}},"taps":[],"suppressed":[{"platform":"ios","reason":"platformNotTargeted","count":2},{"platform":"android","reason":"platformNotTargeted","count":1},{"platform":"polling","reason":"platformNotTargeted","count":1}]}`)
 	if n := len(r.journal.all()); n != count {
 		t.Errorf("%d records were appended", n-count)
 	}
 	r.want(r.call("POST", theirs, tok, visual(""), "Idempotency-Key", "k"), 201)
 	a := r.want(r.call("POST", theirs+"?validateOnly=true", tok, visual(""), "Idempotency-Key", "k"), 200)
-	if !bytes.Contains(a.body, []byte(`"endpoints":{},"suppressed":[{"platform":"windows","reason":"duplicate","count":1},{"platform":"ios","reason":"duplicate","count":2}`)) {
+	if !bytes.Contains(a.body, []byte(`"endpoints":{},"taps":[],"suppressed":[{"platform":"windows","reason":"duplicate","count":1},{"platform":"ios","reason":"duplicate","count":2}`)) {
 		t.Errorf("a repeat: %s", a.body)
 	}
 	r.refused(r.call("POST", theirs+"?validateOnly=true", tok, visual(`,"priority":9`)), 400, "priority", "")

@@ -6,8 +6,8 @@ import (
 )
 
 // validateOnly answers what a send would do: how many endpoints of each
-// platform would ring and how, and why the others would not. Nothing is
-// journalled.
+// platform would ring and how, why some would get a tap instead of the content,
+// and why the others would not ring. Nothing is journalled.
 func (g *Gateway) validateOnly(r *httpapi.Request, s *send) error {
 	eps, err := g.deps.Store.Endpoints(nil, s.user)
 	if err != nil {
@@ -22,10 +22,20 @@ func (g *Gateway) validateOnly(r *httpapi.Request, s *send) error {
 	targets := carillon.Plan(nil, &s.n, eps, r.Now())
 	var rings [carillon.Platforms][int(carillon.KindClear) + 1]int
 	ringing := make(map[*carillon.Endpoint]bool, len(targets))
+	taps := make(map[reason]int)
 	for _, t := range targets {
 		ringing[t.Endpoint] = true
-		if !repeat {
-			rings[t.Endpoint.Platform][t.Kind]++
+		if repeat {
+			continue
+		}
+		kind := g.fit(s, t)
+		rings[t.Endpoint.Platform][kind]++
+		switch {
+		case kind != carillon.KindTap:
+		case t.Kind == carillon.KindTap:
+			taps[reason{t.Endpoint.Platform, "tapOnly"}]++
+		default:
+			taps[reason{t.Endpoint.Platform, "tooLarge"}]++
 		}
 	}
 	silent := make(map[reason]int)
@@ -39,8 +49,20 @@ func (g *Gateway) validateOnly(r *httpapi.Request, s *send) error {
 			silent[reason{e.Platform, "duplicate"}]++
 		}
 	}
-	r.JSON(200, appendPlan(r.Scratch(), &rings, silent))
+	r.JSON(200, appendPlan(r.Scratch(), &rings, taps, silent))
 	return nil
+}
+
+// fit is what would really be sent: each vendor has a limit of its own. What is
+// not known before it is journalled takes as many bytes as it can.
+func (g *Gateway) fit(s *send, t carillon.Target) carillon.Kind {
+	if g.deps.Fit == nil {
+		return t.Kind
+	}
+	const latest = carillon.Seq(1<<56 - 1)
+	return g.deps.Fit(&carillon.Push{
+		Kind: t.Kind, Attempt: 1, User: s.user, Endpoint: t.Endpoint, Notification: &s.n, ID: s.n.ID, Created: latest, Seq: latest,
+	})
 }
 
 type reason struct {
@@ -60,8 +82,8 @@ func whySilent(n *carillon.Notification, e *carillon.Endpoint) string {
 }
 
 // appendPlan writes {"valid":true,"endpoints":{platform:{kind:count}},
-// "suppressed":[{platform,reason,count}]}.
-func appendPlan(dst []byte, rings *[carillon.Platforms][int(carillon.KindClear) + 1]int, silent map[reason]int) []byte {
+// "taps":[{platform,reason,count}],"suppressed":[{platform,reason,count}]}.
+func appendPlan(dst []byte, rings *[carillon.Platforms][int(carillon.KindClear) + 1]int, taps, silent map[reason]int) []byte {
 	dst = append(dst, `{"valid":true,"endpoints":{`...)
 	first := true
 	for p := range rings {
@@ -86,11 +108,19 @@ func appendPlan(dst []byte, rings *[carillon.Platforms][int(carillon.KindClear) 
 			dst = append(dst, '}')
 		}
 	}
-	dst = append(dst, `},"suppressed":[`...)
-	first = true
+	dst = append(dst, `},"taps":[`...)
+	dst = appendReasons(dst, taps, "tapOnly", "tooLarge")
+	dst = append(dst, `],"suppressed":[`...)
+	dst = appendReasons(dst, silent, "duplicate", "platformNotTargeted", "noPush", "noPushChannel")
+	return append(dst, "]}"...)
+}
+
+// appendReasons writes the counts that are not 0, always in the same order.
+func appendReasons(dst []byte, counts map[reason]int, reasons ...string) []byte {
+	first := true
 	for p := range carillon.Platform(carillon.Platforms) {
-		for _, why := range []string{"duplicate", "platformNotTargeted", "noPush", "noPushChannel"} {
-			count := silent[reason{p, why}]
+		for _, why := range reasons {
+			count := counts[reason{p, why}]
 			if count == 0 {
 				continue
 			}
@@ -104,7 +134,7 @@ func appendPlan(dst []byte, rings *[carillon.Platforms][int(carillon.KindClear) 
 			dst = append(dst, '}')
 		}
 	}
-	return append(dst, "]}"...)
+	return dst
 }
 
 func comma(dst []byte, first *bool) []byte {

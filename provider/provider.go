@@ -77,3 +77,17 @@ func (v *Vendors) open(app *carillon.App, p carillon.Platform, cred carillon.Cre
 		return s, nil
 	}
 }
+
+// Fit is the kind that a push becomes at its endpoint's vendor: a tap where its
+// content would not fit. It asks nobody.
+func Fit(p *carillon.Push) carillon.Kind {
+	switch p.Endpoint.Platform {
+	case carillon.IOS:
+		return apns.Fit(p)
+	case carillon.Android:
+		return fcm.Fit(p)
+	case carillon.Windows:
+		return wns.Fit(p)
+	}
+	return p.Kind
+}

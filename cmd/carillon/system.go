@@ -243,7 +243,7 @@ func (s *system) openDoors(context.Context) error {
 	s.doors = httpapi.New(s.cfg.HTTP, s.log, s.clock)
 	gateway.New(s.cfg.Gateway, gateway.Deps{
 		Apps: s.appSet, Journal: s.writer, Store: s.store, Auth: s.verifier, Subscriptions: subscriptions,
-		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Parked: s.dispatcher.Parked, Clock: s.clock, Log: s.log,
+		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Parked: s.dispatcher.Parked, Fit: provider.Fit, Clock: s.clock, Log: s.log,
 	}).Register(s.doors.Router())
 	links := feed.Key(s.master.Derive(linksLabel))
 	feed.New(feed.Deps{
