@@ -87,7 +87,6 @@ func notBuilt(t *testing.T, s *site) {
 		{"POST", "/api/v1/broadcasts", "broadcasts"},
 		{"PUT", "/api/v1/apps/" + host, "onboarding"},
 		{"GET", "/api/v1/me/feed/events", "live feed"},
-		{"GET", "/beta/me/notifications?$filter=readState%20eq%20true", "$filter"},
 	} {
 		var body any
 		if c.method != "GET" {
