@@ -11,6 +11,7 @@ export CARILLON_BUILD ?= $(CURDIR)/build
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 BIN     := bin/carillon
 PEERS   := build/bin/peers
+PUSHY   := build/pushy
 LINT    := build/bin/golangci-lint-$(GOLANGCI)
 
 # Counts the packages that `go build -v` names, shows everything else, and ends as
@@ -21,7 +22,7 @@ PROGRESS = /^exit=/ { code = substr($$0, 6); next } \
 	{ print; fflush() } END { exit code }
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test unit acceptance bench bench-quick lint fmt fuzz gen deps deps-go clean
+.PHONY: help build run demo test unit acceptance bench bench-h2 bench-quick lint fmt fuzz gen deps deps-go clean
 
 help: ## print the targets
 	@echo 'Carillon: one keyboard, every bell.'
@@ -53,7 +54,19 @@ acceptance: build deps ## real processes: real Kafka, Microsoft's Graph client, 
 bench: build $(PEERS) ## W1: notifications a second, µs by stage, ratio to an apns2 loop (BENCH="--rounds 1 …")
 	@$(BIN) bench --peer $(PEERS) $(BENCH)
 
-$(PEERS): $(wildcard bench/peers/*)
+bench-h2: build $(PEERS) $(PUSHY)/PushyLoop.class ## our HTTP/2 engine beside h2load, Pushy, apns2, http2.Transport (BENCH="--rounds 3 …")
+	@scripts/need.sh java h2load nghttpd
+	@$(BIN) bench h2 --peers $(PEERS) --pushy '$(PUSHY)/libs/*:$(PUSHY)' --h2load h2load --out build/bench-h2.txt $(BENCH)
+	@echo '==> the rounds for benchstat -col /tool: build/bench-h2.txt'
+
+$(PUSHY)/PushyLoop.class: bench/peers/pushy/pom.xml bench/peers/pushy/PushyLoop.java
+	@scripts/need.sh javac mvn
+	@echo '==> fetching and building the Pushy loop'
+	@mkdir -p $(PUSHY)
+	@mvn -B -q -f bench/peers/pushy/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(PUSHY)/libs
+	@javac -cp '$(PUSHY)/libs/*' -d $(PUSHY) bench/peers/pushy/PushyLoop.java
+
+$(PEERS): $(wildcard bench/peers/*.go bench/peers/go.*)
 	@echo '==> building the peers that are measured beside it'
 	@mkdir -p build/bin
 	@cd bench/peers && $(GO) build -trimpath -buildvcs=false -o $(CURDIR)/$@ .

@@ -89,6 +89,7 @@ func homes() map[string][]string {
 		"go.uber.org/goleak":                          {"store/conformance"},
 		"pgregory.net/rapid":                          {"store/conformance"},
 		"github.com/google/go-cmp":                    {"store/conformance"},
+		"github.com/HdrHistogram/hdrhistogram-go":     {"bench"},
 		"github.com/apache/cassandra-gocql-driver/v2": {"store/cassandra"},
 	}
 }

@@ -1,11 +1,13 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -85,3 +87,45 @@ func cpuOf(pid string) (time.Duration, error) {
 	system, err2 := strconv.ParseInt(f[12], 10, 64)
 	return time.Duration(user+system) * clockTick, errors.Join(err1, err2)
 }
+
+// output runs a command to its end and returns what it printed.
+func output(ctx context.Context, bin string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, bin, args...) //nolint:gosec // our own binaries
+	var faults bytes.Buffer
+	cmd.Stderr = &faults
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %s", filepath.Base(bin), err, faults.Bytes())
+	}
+	return out, nil
+}
+
+// freePort finds a port for a command that cannot say which one it took.
+func freePort(ctx context.Context) (string, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, errors.Join(err, l.Close())
+}
+
+// awaitPort waits until somebody listens.
+func awaitPort(ctx context.Context, addr string) error {
+	t := ticker(poll)
+	defer t.Stop()
+	for range int(startMost / poll) {
+		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+		if err == nil {
+			return c.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+	return fmt.Errorf("bench: nobody listens at %s after %s", addr, startMost)
+}
+
+const startMost = 10 * time.Second // for a server to listen

@@ -9,7 +9,10 @@ package() {
     go) echo golang-go ;;
     gcc) echo 'gcc libc6-dev' ;;
     java) echo default-jre-headless ;;
+    javac) echo default-jdk-headless ;;
     mvn) echo maven ;;
+    h2load) echo nghttp2-client ;;
+    nghttpd) echo nghttp2-server ;;
     node) echo nodejs ;;
     *) echo "$1" ;;
   esac

@@ -2,9 +2,12 @@
 // sandbox, with settings from their own advice. It is a module of its own, so
 // that the gateway does not depend on them.
 //
-// apns2: one client, token authentication, pushes from as many goroutines as
-// there are pushes in flight (its README: "apns2.Client is safe for concurrent
-// use; send from many goroutines, one client a core").
+//   - apns2: one client a connection, pushes from as many goroutines as there
+//     are pushes in flight (its README: "apns2.Client is safe for concurrent
+//     use; send from many goroutines, one client a core").
+//   - http2: golang.org/x/net/http2's Transport under net/http's Client, the
+//     same way; StrictMaxConcurrentStreams keeps it to one connection.
+//   - pushy/ holds the same loop for Java's Pushy.
 package main
 
 import (
@@ -20,9 +23,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/sideshow/apns2"
 	"github.com/sideshow/apns2/token"
-	"golang.org/x/net/http2"
 )
 
 // result is what a run prints as JSON.
@@ -33,41 +34,66 @@ type result struct {
 	CPUMicros float64 `json:"cpuMicrosPerPush"`
 }
 
+// pusher sends one push over one connection and waits for its answer.
+type pusher interface {
+	push(k int64, payload []byte) (accepted bool, err error)
+}
+
+// settings say where to push and as whom.
+type settings struct {
+	host  string
+	trust *tls.Config
+	token *token.Token
+}
+
 func main() {
-	host := flag.String("host", "", "base URL of the APNs sandbox")
+	client := flag.String("client", "apns2", "apns2 or http2")
+	host := flag.String("host", "", "base URL of the server")
 	ca := flag.String("ca", "", "CA file")
 	key := flag.String("key", "", ".p8 file")
 	keyID := flag.String("key-id", "", "key id")
 	team := flag.String("team", "", "team id")
 	n := flag.Int64("n", 100_000, "pushes")
-	inFlight := flag.Int("c", 256, "pushes in flight, over all clients")
-	clients := flag.Int("clients", runtime.GOMAXPROCS(0), "clients (its author advises one a core)")
+	warmup := flag.Int64("warmup", 0, "pushes before that are not measured")
+	inFlight := flag.Int("c", 256, "pushes in flight, over all connections")
+	conns := flag.Int("connections", runtime.GOMAXPROCS(0), "connections, a client each (apns2's author advises one a core)")
 	size := flag.Int("size", 230, "bytes of the payload")
 	flag.Parse()
-	if err := run(*host, *ca, *key, *keyID, *team, *n, *inFlight, *clients, *size); err != nil {
+	s, err := load(*host, *ca, *key, *keyID, *team)
+	if err == nil {
+		err = run(*client, s, *n, *warmup, *inFlight, *conns, *size)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
 	}
 }
 
-func run(host, ca, key, keyID, team string, n int64, inFlight, clients, size int) error {
+func load(host, ca, key, keyID, team string) (settings, error) {
 	pem, err := os.ReadFile(ca)
 	if err != nil {
-		return err
+		return settings{}, err
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem)
 	auth, err := token.AuthKeyFromFile(key)
 	if err != nil {
-		return err
+		return settings{}, err
 	}
-	tok := &token.Token{AuthKey: auth, KeyID: keyID, TeamID: team}
-	var cs []*apns2.Client
-	for range clients {
-		c := apns2.NewTokenClient(tok)
-		c.Host = host
-		c.HTTPClient.Transport.(*http2.Transport).TLSClientConfig = &tls.Config{RootCAs: pool}
-		cs = append(cs, c)
+	return settings{host, &tls.Config{RootCAs: pool}, &token.Token{AuthKey: auth, KeyID: keyID, TeamID: team}}, nil
+}
+
+func run(client string, s settings, n, warmup int64, inFlight, conns, size int) error {
+	var ps []pusher
+	for range conns {
+		switch client {
+		case "apns2":
+			ps = append(ps, newAPNs2(s))
+		case "http2":
+			ps = append(ps, newTransport(s))
+		default:
+			return fmt.Errorf("-client is apns2 or http2, not %q", client)
+		}
 	}
 	payload := make([]byte, 0, size)
 	payload = append(payload, `{"aps":{"alert":{"title":"Dinner is ready","body":"`...)
@@ -77,41 +103,52 @@ func run(host, ca, key, keyID, team string, n int64, inFlight, clients, size int
 	payload = append(payload, `"}}}`...)
 
 	// A push on each connection first, as the vendor asks for; it is not counted.
-	for _, c := range cs {
-		if _, err := c.Push(push(0, payload)); err != nil {
+	for _, p := range ps {
+		if _, err := p.push(0, payload); err != nil {
 			return err
 		}
 	}
+	loop(ps, 0, warmup, inFlight, payload)
+	cpu, began := cpuTime(), time.Now()
+	failed := loop(ps, warmup, n, inFlight, payload)
+	took := time.Since(began)
+	return json.NewEncoder(os.Stdout).Encode(result{
+		Pushes: n, Failed: failed, Seconds: took.Seconds(),
+		CPUMicros: float64((cpuTime() - cpu).Nanoseconds()) / float64(n) / 1e3,
+	})
+}
+
+// loop sends pushes with the numbers from+1 … from+n and returns how many failed.
+func loop(ps []pusher, from, n int64, inFlight int, payload []byte) int64 {
 	var next, failed atomic.Int64
 	var wg sync.WaitGroup
-	cpu, began := cpuTime(), time.Now()
 	for i := range inFlight {
 		wg.Go(func() {
-			c := cs[i%len(cs)]
+			p := ps[i%len(ps)]
 			for {
 				k := next.Add(1)
 				if k > n {
 					return
 				}
-				if res, err := c.Push(push(k, payload)); err != nil || !res.Sent() {
+				if ok, err := p.push(from+k, payload); err != nil || !ok {
 					failed.Add(1)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	took := time.Since(began)
-	return json.NewEncoder(os.Stdout).Encode(result{
-		Pushes: n, Failed: failed.Load(), Seconds: took.Seconds(),
-		CPUMicros: float64((cpuTime() - cpu).Microseconds()) / float64(n),
-	})
+	return failed.Load()
 }
 
-func push(k int64, payload []byte) *apns2.Notification {
-	return &apns2.Notification{
-		DeviceToken: fmt.Sprintf("%064x", k), ApnsID: fmt.Sprintf("00000000-0000-4000-8000-%012x", k),
-		Topic: "com.example.bench", PushType: apns2.PushTypeAlert, Priority: apns2.PriorityHigh, Payload: payload,
-	}
+const topic = "com.example.bench"
+
+// address and id differ for each push. Spreading the bits keeps compression of
+// header fields honest.
+func address(k int64) string { return fmt.Sprintf("%032x%032x", uint64(k)*0x9e3779b97f4a7c15, k+1) }
+
+func id(k int64) string {
+	h := uint64(k) * 0x9e3779b97f4a7c15
+	return fmt.Sprintf("%08x-%04x-4%03x-8000-%012x", h>>32, h>>16&0xffff, h&0xfff, k)
 }
 
 func cpuTime() time.Duration {

@@ -30,7 +30,7 @@ func commands() []command {
 	return []command{
 		serveCommand(),
 		demoCommand(),
-		benchCommand(),
+		benchCommand(), benchPushCommand(), benchH2Command(),
 		tokenCommand(),
 		whyCommand(),
 		auditCommand(),
