@@ -1,6 +1,9 @@
 package carillon
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // App is a sender's application: who may act for it and with which credentials
 // its pushes go out.
@@ -30,8 +33,10 @@ type Identity struct {
 // the platform; Secret and the contents of File never appear in a log.
 type Credential struct {
 	Platform Platform
-	// File holds the key: an APNs .p8, or an FCM service-account JSON.
-	File string
+	// File holds the key: an APNs .p8, or an FCM service-account JSON. Content is
+	// the key itself, in place of a file.
+	File    string
+	Content []byte
 	// KeyID and TeamID name an APNs key (10 characters each).
 	KeyID, TeamID string
 	// Environment is "production" or "sandbox" for APNs.
@@ -43,6 +48,89 @@ type Credential struct {
 	// Sandbox marks the credential of a sandbox vendor: it proves nothing and
 	// may live beside the development issuer.
 	Sandbox bool
+}
+
+// The most that an app may have of each: client ids, and identities a platform.
+const (
+	MaxClients    = 10
+	MaxIdentities = 10
+
+	appleID = 10 // characters of Apple's key ids and team ids
+)
+
+// CheckClients reports what is wrong with the client ids of an app.
+func CheckClients(clients []string, report func(message string)) {
+	if len(clients) > MaxClients {
+		report(fmt.Sprintf("has %d client ids, at most %d are allowed", len(clients), MaxClients))
+	}
+	if slices.Contains(clients, "") {
+		report("a client id is empty")
+	}
+}
+
+// CheckIdentities reports what is wrong with an app's identities, by their place
+// and member ("" is the identity itself).
+func CheckIdentities(identities []Identity, report func(at int, member, message string)) {
+	count := map[Platform]int{}
+	for i, id := range identities {
+		switch id.Platform {
+		case Windows, IOS, Android, Web:
+			if count[id.Platform]++; count[id.Platform] == MaxIdentities+1 {
+				report(i, "", fmt.Sprintf("%s has more than %d identities", id.Platform, MaxIdentities))
+			}
+		case PlatformNone, Polling:
+		}
+		if id.AppID == "" {
+			report(i, "appId", "is missing")
+		}
+	}
+}
+
+// Check reports what is wrong with a credential, by member as the API and the
+// configuration name it ("" is the credential itself). Whether the key and the
+// secret can be used only the vendor's client can tell.
+func (c *Credential) Check(report func(member, message string)) {
+	apple := []string{"keyId", "teamId", "environment"}
+	microsoft := []string{"packageSid", "tenantId", "clientId"}
+	switch c.Platform {
+	case IOS:
+		c.strangers(report, microsoft)
+		for _, id := range []struct{ name, value string }{{"keyId", c.KeyID}, {"teamId", c.TeamID}} {
+			if len(id.value) != appleID {
+				report(id.name, fmt.Sprintf("%q has %d characters, Apple's have %d", id.value, len(id.value), appleID))
+			}
+		}
+		if c.Environment != "production" && c.Environment != "sandbox" {
+			report("environment", fmt.Sprintf("%q is neither production nor sandbox", c.Environment))
+		}
+	case Android:
+		c.strangers(report, slices.Concat(apple, microsoft))
+	case Windows:
+		c.strangers(report, apple)
+		entra := c.TenantID != "" || c.ClientID != ""
+		switch {
+		case entra && c.PackageSID != "":
+			report("", "has a packageSid and an Entra app; give one of them")
+		case entra && (c.TenantID == "" || c.ClientID == ""):
+			report("", "an Entra app needs tenantId and clientId")
+		case !entra && c.PackageSID == "":
+			report("", "needs packageSid, or tenantId and clientId")
+		}
+	case PlatformNone, Web, Polling:
+	}
+}
+
+// strangers reports members that mean nothing for the platform.
+func (c *Credential) strangers(report func(member, message string), names []string) {
+	values := map[string]string{
+		"keyId": c.KeyID, "teamId": c.TeamID, "environment": c.Environment,
+		"packageSid": c.PackageSID, "tenantId": c.TenantID, "clientId": c.ClientID,
+	}
+	for _, name := range names {
+		if values[name] != "" {
+			report(name, "means nothing for "+c.Platform.String())
+		}
+	}
 }
 
 // Allows tells whether a client id may act for the app.

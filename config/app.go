@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,12 +59,6 @@ type Credential struct {
 	Sandbox bool `yaml:"sandbox"`
 }
 
-const (
-	maxClients    = 10
-	maxIdentities = 10
-	appleID       = 10 // characters of a key id or team id
-)
-
 // onboarder turns `apps:` into carillon.Apps and says what is wrong with them.
 type onboarder struct {
 	in     *intake
@@ -92,24 +87,13 @@ func (o *onboarder) fault(path, message string) {
 
 func (o *onboarder) app(a *App, path string) carillon.App {
 	out := carillon.App{Host: a.Host, Clients: a.Clients}
-	if len(a.Clients) > maxClients {
-		o.fault(path+".clients", fmt.Sprintf("has %d client ids, at most %d are allowed", len(a.Clients), maxClients))
-	}
-	if slices.Contains(a.Clients, "") {
-		o.fault(path+".clients", "a client id is empty")
-	}
-	count := map[carillon.Platform]int{}
+	carillon.CheckClients(a.Clients, func(message string) { o.fault(path+".clients", message) })
+	at := func(i int) string { return path + ".identities[" + strconv.Itoa(i) + "]" }
 	for i, id := range a.Identities {
-		at := path + ".identities[" + strconv.Itoa(i) + "]"
-		p, ok := o.platform(at, id.Platform, carillon.Windows, carillon.IOS, carillon.Android, carillon.Web)
-		if count[p]++; ok && count[p] == maxIdentities+1 {
-			o.fault(at, fmt.Sprintf("%s has more than %d identities", p, maxIdentities))
-		}
-		if id.AppID == "" {
-			o.fault(at+".appId", "is missing")
-		}
+		p, _ := o.platform(at(i), id.Platform, carillon.Windows, carillon.IOS, carillon.Android, carillon.Web)
 		out.Identities = append(out.Identities, carillon.Identity{Platform: p, AppID: id.AppID})
 	}
+	carillon.CheckIdentities(out.Identities, func(i int, member, message string) { o.fault(join(at(i), member), message) })
 	for i := range a.Credentials {
 		at := path + ".credentials[" + strconv.Itoa(i) + "]"
 		cred := o.credential(&a.Credentials[i], at)
@@ -143,64 +127,36 @@ func (o *onboarder) credential(c *Credential, path string) carillon.Credential {
 	if !ok {
 		return out
 	}
-	apple := []string{"keyId", "teamId", "environment"}
-	microsoft := []string{"packageSid", "tenantId", "clientId", "secret", "secretFile", "secretEnv"}
+	if p == carillon.IOS && c.Environment == "" {
+		out.Environment = "production"
+	}
+	check := func() { out.Check(func(member, message string) { o.fault(join(path, member), message) }) }
+	secrets := map[string]string{"secret": c.Secret, "secretFile": c.SecretFile, "secretEnv": c.SecretEnv}
 	switch p {
 	case carillon.IOS:
-		o.strangers(c, path, p, microsoft)
-		o.apns(c, &out, path)
+		o.strangers(secrets, path, p)
+		o.readable(path+".file", out.File, "the APNs key (.p8)")
+		check()
 	case carillon.Android:
-		o.strangers(c, path, p, slices.Concat(apple, microsoft))
+		o.strangers(secrets, path, p)
 		o.readable(path+".file", out.File, "the FCM service account (JSON)")
+		check()
 	case carillon.Windows:
-		o.strangers(c, path, p, append(apple, "file"))
-		o.wns(c, &out, path)
+		o.strangers(map[string]string{"file": c.File}, path, p)
+		check()
+		out.Secret = o.secret(c, path)
 	case carillon.PlatformNone, carillon.Web, carillon.Polling:
 	}
 	return out
 }
 
 // strangers reports keys that mean nothing for the platform.
-func (o *onboarder) strangers(c *Credential, path string, p carillon.Platform, names []string) {
-	values := map[string]string{
-		"file": c.File, "keyId": c.KeyID, "teamId": c.TeamID, "environment": c.Environment,
-		"packageSid": c.PackageSID, "tenantId": c.TenantID, "clientId": c.ClientID,
-		"secret": c.Secret, "secretFile": c.SecretFile, "secretEnv": c.SecretEnv,
-	}
-	for _, name := range names {
+func (o *onboarder) strangers(values map[string]string, path string, p carillon.Platform) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if values[name] != "" {
 			o.fault(path+"."+name, "means nothing for "+p.String())
 		}
 	}
-}
-
-func (o *onboarder) apns(c *Credential, out *carillon.Credential, path string) {
-	o.readable(path+".file", out.File, "the APNs key (.p8)")
-	for _, id := range []struct{ name, value string }{{"keyId", c.KeyID}, {"teamId", c.TeamID}} {
-		if len(id.value) != appleID {
-			o.fault(path+"."+id.name, fmt.Sprintf("%q has %d characters, Apple's have %d", id.value, len(id.value), appleID))
-		}
-	}
-	switch c.Environment {
-	case "":
-		out.Environment = "production"
-	case "production", "sandbox":
-	default:
-		o.fault(path+".environment", fmt.Sprintf("%q is neither production nor sandbox", c.Environment))
-	}
-}
-
-func (o *onboarder) wns(c *Credential, out *carillon.Credential, path string) {
-	entra := c.TenantID != "" || c.ClientID != ""
-	switch {
-	case entra && c.PackageSID != "":
-		o.fault(path, "has a packageSid and an Entra app; give one of them")
-	case entra && (c.TenantID == "" || c.ClientID == ""):
-		o.fault(path, "an Entra app needs tenantId and clientId")
-	case !entra && c.PackageSID == "":
-		o.fault(path, "needs packageSid, or tenantId and clientId")
-	}
-	out.Secret = o.secret(c, path)
 }
 
 // secret reads the one of secret, secretFile and secretEnv that is given.

@@ -50,8 +50,11 @@ func walk(v reflect.Value, path string, leaf func(path string, v reflect.Value))
 func isSection(t reflect.Type) bool { return t.Kind() == reflect.Struct && !readsText(t) }
 
 func join(path, name string) string {
-	if path == "" {
+	switch {
+	case path == "":
 		return name
+	case name == "":
+		return path
 	}
 	return path + "." + name
 }

@@ -163,6 +163,18 @@ func (d *Dispatcher) lane(key carillon.Lane) *lane {
 	return l
 }
 
+// Reopen has a lane's sender opened anew because its credential changed: what is
+// under way with the old one is waited for, what waits goes out with the new one,
+// and a lane that was shut for its credential tries again at once.
+func (d *Dispatcher) Reopen(key carillon.Lane) {
+	d.mu.Lock()
+	l := d.lanes[key]
+	d.mu.Unlock()
+	if l != nil {
+		l.reopen()
+	}
+}
+
 // loadUsers reads missing users for the shards until the queue is closed.
 func (d *Dispatcher) loadUsers() {
 	for b := range d.loads {

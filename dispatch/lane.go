@@ -98,7 +98,7 @@ func (l *lane) run(ctx context.Context) error {
 			l.d.deps.Log.Error("a lane has no way out; its deliveries are rejected",
 				"platform", l.key.Platform.String(), "app", l.key.Host, "error", err)
 			l.reject(ctx)
-			return nil
+			err = nil
 		default:
 			l.d.deps.Log.Error("a lane's credential cannot be used; its deliveries park until it is mended",
 				"platform", l.key.Platform.String(), "app", l.key.Host, "error", err)
@@ -295,9 +295,22 @@ func (l *lane) reject(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-l.again:
+			return
 		case <-l.wake:
 		}
 	}
+}
+
+// reopen has the sender opened anew.
+func (l *lane) reopen() {
+	l.mu.Lock()
+	if l.breaker.closed() && l.breaker.why == shutCredential {
+		l.breaker.until = l.d.deps.Clock.UnixMilli()
+		l.changed()
+	}
+	l.mu.Unlock()
+	nudge(l.again)
 }
 
 // Answers takes a batch of the sender's answers back to their shards.

@@ -20,6 +20,8 @@ type Config struct {
 	// RecentKeys is how many acknowledged keyed requests are remembered until
 	// the store knows them, 65,536 by default.
 	RecentKeys int `yaml:"recentKeys"`
+	// Proof says how the hosts of apps that are onboarded here are proven.
+	Proof ProofConfig `yaml:"proof"`
 }
 
 const (

@@ -122,14 +122,6 @@ func notYet() []missing {
 		{"GET", "/api/v1/broadcasts/{bid}", "broadcasts"},
 		{"PATCH", "/api/v1/broadcasts/{bid}", "broadcasts"},
 		{"DELETE", "/api/v1/users/{id}", "erasing a user"},
-		{"GET", "/api/v1/apps", "onboarding of apps"},
-		{"PUT", "/api/v1/apps/{host}", "onboarding of apps"},
-		{"GET", "/api/v1/apps/{host}", "onboarding of apps"},
-		{"DELETE", "/api/v1/apps/{host}", "onboarding of apps"},
-		{"PUT", "/api/v1/apps/{host}/credentials/{platform}", "onboarding of credentials"},
-		{"DELETE", "/api/v1/apps/{host}/credentials/{platform}", "onboarding of credentials"},
-		{"PUT", "/api/v1/apps/{host}/identities", "onboarding of identities"},
-		{"PUT", "/api/v1/apps/{host}/clients", "onboarding of clients"},
 	}
 }
 

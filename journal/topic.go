@@ -23,11 +23,20 @@ func Ensure(ctx context.Context, cfg Config) error {
 	topic := cfg.TopicName()
 	transport := newTransport(&cfg) // all topics: this one may be missing
 	defer transport.CloseIdleConnections()
-	client := newClient(&cfg, transport)
+	return ensure(ctx, newClient(&cfg, transport), &cfg, topic, trimmed)
+}
 
+// The cleanup policies of our topics: the journal's old records go by retention
+// or trimming, a [Table] keeps each key's newest.
+const (
+	trimmed   = "delete"
+	compacted = "compact"
+)
+
+func ensure(ctx context.Context, client *kafka.Client, cfg *Config, topic, cleanup string) error {
 	var last error
 	for try := 0; ; try++ {
-		done, err := ensureOnce(ctx, client, &cfg, topic)
+		done, err := ensureOnce(ctx, client, cfg, topic, cleanup)
 		if done {
 			return err
 		}
@@ -42,7 +51,7 @@ func Ensure(ctx context.Context, cfg Config) error {
 
 // ensureOnce looks, and creates when nothing is there; done tells that err is
 // the last word.
-func ensureOnce(ctx context.Context, client *kafka.Client, cfg *Config, topic string) (done bool, err error) {
+func ensureOnce(ctx context.Context, client *kafka.Client, cfg *Config, topic, cleanup string) (done bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	meta, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
@@ -55,7 +64,7 @@ func ensureOnce(ctx context.Context, client *kafka.Client, cfg *Config, topic st
 	t := meta.Topics[0]
 	switch {
 	case errors.Is(t.Error, kafka.UnknownTopicOrPartition):
-		return create(ctx, client, cfg, topic)
+		return create(ctx, client, cfg, topic, cleanup)
 	case t.Error != nil:
 		return false, t.Error
 	case len(t.Partitions) != cfg.Partitions:
@@ -70,13 +79,13 @@ func ensureOnce(ctx context.Context, client *kafka.Client, cfg *Config, topic st
 	return true, nil
 }
 
-func create(ctx context.Context, client *kafka.Client, cfg *Config, topic string) (done bool, err error) {
+func create(ctx context.Context, client *kafka.Client, cfg *Config, topic, cleanup string) (done bool, err error) {
 	retention := int64(-1)
-	if cfg.Retention > 0 {
+	if cfg.Retention > 0 && cleanup == trimmed {
 		retention = cfg.Retention.Milliseconds()
 	}
 	entries := []kafka.ConfigEntry{
-		{ConfigName: "cleanup.policy", ConfigValue: "delete"},
+		{ConfigName: "cleanup.policy", ConfigValue: cleanup},
 		{ConfigName: "message.timestamp.type", ConfigValue: "LogAppendTime"},
 		{ConfigName: "retention.ms", ConfigValue: strconv.FormatInt(retention, 10)},
 		{ConfigName: "retention.bytes", ConfigValue: "-1"},

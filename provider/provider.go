@@ -6,6 +6,7 @@
 package provider
 
 import (
+	"context"
 	"log/slog"
 
 	"carillon"
@@ -54,6 +55,34 @@ func (v *Vendors) Open(lane carillon.Lane, to carillon.Receiver) (carillon.Sende
 	}
 	return s, nil
 }
+
+// Check tells whether a credential could be used: its key can be read, and the
+// vendor's token endpoint, where it has one, gives a token for it. APNs has no
+// call that only checks.
+func (v *Vendors) Check(ctx context.Context, cred carillon.Credential) error {
+	s, err := v.open(&carillon.App{}, cred.Platform, cred, nobody{}, v.log)
+	if err != nil {
+		return err
+	}
+	if asked, ok := s.(checker); ok {
+		return asked.Check(ctx)
+	}
+	return nil
+}
+
+// checker is a sender whose vendor can be asked whether it knows a credential.
+type checker interface {
+	Check(ctx context.Context) error
+}
+
+// nobody waits for the answers of a sender that only checks.
+type nobody struct{}
+
+// Answers never come: nothing is sent.
+func (nobody) Answers([]carillon.Answer) {}
+
+// RoomAgain is nobody's business.
+func (nobody) RoomAgain() {}
 
 func (v *Vendors) open(app *carillon.App, p carillon.Platform, cred carillon.Credential, to carillon.Receiver, log *slog.Logger) (carillon.Sender, error) {
 	switch p { // a nil *Sender must not become a Sender

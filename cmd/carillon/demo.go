@@ -86,10 +86,10 @@ func demoCommand() command {
 
 // demo plays the demonstration against a running system.
 func (e *env) demo(ctx context.Context, s *system, stay bool) error {
-	if s.sandbox == nil || s.issuer == nil || len(s.apps.All()) != 1 {
+	if s.sandbox == nil || s.issuer == nil || len(s.apps.Apps().All()) != 1 {
 		return errors.New("the demonstration needs one app, sandbox vendors and the development issuer: run it without --config, or without real credentials")
 	}
-	d := &demonstration{s: s, app: s.apps.All()[0], http: &http.Client{Timeout: demoRequest, Transport: &http.Transport{}}}
+	d := &demonstration{s: s, app: s.apps.Apps().All()[0], http: &http.Client{Timeout: demoRequest, Transport: &http.Transport{}}}
 	defer d.http.CloseIdleConnections()
 	if err := d.play(ctx); err != nil {
 		return err

@@ -21,10 +21,12 @@ import (
 // endpointsPath is where endpoints are imported and exported.
 const endpointsPath = "/api/v1/endpoints"
 
-// door is how a command reaches a running gateway as an app.
+// door is how a command reaches a running gateway: as an app, or as an
+// administrator.
 type door struct {
 	o                   config.Options
 	url, ca, token, app string
+	admin               bool
 
 	http  *http.Client
 	clock *carillon.Clock
@@ -34,6 +36,10 @@ func (d *door) flags(fs *flag.FlagSet) {
 	d.o.Flags(fs, "data")
 	fs.StringVar(&d.url, "url", "", "the gateway's base `URL`; else where the configuration lets it listen")
 	fs.StringVar(&d.ca, "ca", "", "PEM `FILE` with the certificate authority of an https gateway")
+	if d.admin {
+		fs.StringVar(&d.token, "token", "", "an administrator's bearer `TOKEN`; else one by the master key under --data")
+		return
+	}
 	fs.StringVar(&d.token, "token", "", "an app's bearer `TOKEN`; else one of the development issuer, by the key under --data")
 	fs.StringVar(&d.app, "app", "", "the app with this `HOST`")
 }
@@ -59,7 +65,7 @@ func (d *door) open(ctx context.Context, e *env) error {
 	if d.token == "" {
 		var out strings.Builder
 		issuing := &env{stdout: &out, environ: e.environ}
-		if err := issuing.token(ctx, cfg, wantedToken{app: d.app}, httpapi.DefaultOpsListen); err != nil {
+		if err := issuing.token(ctx, cfg, wantedToken{app: d.app, admin: d.admin}, httpapi.DefaultOpsListen); err != nil {
 			return fmt.Errorf("no token: give one with --token, or: %w", err)
 		}
 		d.token = strings.TrimSpace(out.String())

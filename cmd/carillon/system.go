@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,7 +41,8 @@ type system struct {
 	log    *slog.Logger
 	clock  *carillon.Clock
 	master *auth.Master
-	apps   *carillon.Apps
+	apps   *gateway.Registry
+	sealer *auth.Sealer
 	ids    carillon.IDKey
 
 	broker     *embedded.Broker // nil with a Kafka of its own
@@ -48,6 +50,8 @@ type system struct {
 	store      *pebble.Store
 	writer     *journal.Writer
 	group      *journal.Group
+	table      *journal.Table
+	vendors    *provider.Vendors
 	dispatcher *dispatch.Dispatcher
 	applied    *httpapi.Applied
 	verifier   *auth.Verifier
@@ -75,7 +79,7 @@ func openSystem(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *s
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		s.openData, s.openJournal, s.openStore, s.openVendors, s.openDispatch, s.openDoors,
+		s.openData, s.openJournal, s.openStore, s.openVendors, s.openDispatch, s.openApps, s.openDoors,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -100,7 +104,8 @@ func (s *system) openData(context.Context) error {
 		return err
 	}
 	s.ids = s.master.Derive(idsLabel)
-	return nil
+	s.sealer, err = auth.NewSealer(s.master)
+	return err
 }
 
 // dataFault says what to do about a data directory that cannot be used.
@@ -172,9 +177,36 @@ func (s *system) openVendors(context.Context) error {
 		}
 		reach(&s.cfg.Provider, box)
 	}
+	lend := func(a *carillon.App) {
+		if s.sandbox != nil && strings.HasSuffix(a.Host, ".localhost") {
+			lendCredentials(a, s.sandbox.Credentials())
+		}
+	}
 	var err error
-	s.apps, err = carillon.NewApps(apps)
+	s.apps, err = gateway.NewRegistry(apps, lend, s.sealer, s.log)
 	return err
+}
+
+// openApps reads the apps that were onboarded, and follows them from then on.
+func (s *system) openApps(ctx context.Context) error {
+	s.table = journal.NewTable(s.cfg.Journal, gateway.AppsTable, s.apps.Apply, s.log)
+	ctx, done := context.WithTimeout(ctx, openTimeout)
+	defer done()
+	s.apps.OnChange(s.dispatcher.Reopen)
+	if err := s.table.Open(ctx); err != nil {
+		return err
+	}
+	s.stages = append(s.stages, stage{name: "apps", run: s.table.Run})
+	return nil
+}
+
+// allowReal tells whether a credential that rings real devices may come in while
+// this process runs.
+func (s *system) allowReal() error {
+	if s.sandbox != nil {
+		return errors.New("this gateway runs the sandbox's vendors: mark the credential sandbox: true, or start it with sandbox.off: true and " + auth.DevOffFlag)
+	}
+	return auth.DevAllowed(true, s.issuer != nil)
 }
 
 func (s *system) openSandbox() (*sandbox.Server, error) {
@@ -196,10 +228,11 @@ func (s *system) openSandbox() (*sandbox.Server, error) {
 // openDispatch wires the dispatcher, and the writer that it and the doors
 // append with, which therefore outlives both.
 func (s *system) openDispatch(context.Context) error {
+	s.vendors = provider.New(s.cfg.Provider, s.apps.Apps, s.clock, s.log)
 	var err error
 	s.dispatcher, err = dispatch.New(s.cfg.Dispatch, dispatch.Deps{
 		Store:   s.store,
-		Vendors: provider.New(s.cfg.Provider, s.appSet, s.clock, s.log),
+		Vendors: s.vendors,
 		Journal: s.writer, Trim: s.trimmer(),
 		IDs: &s.ids, Clock: s.clock, Log: s.log,
 	})
@@ -230,8 +263,6 @@ func (s *system) trimmer() func(context.Context, int32, carillon.Seq) error {
 	}
 }
 
-func (s *system) appSet() *carillon.Apps { return s.apps }
-
 // openDoors wires the doors and opens their ports, so that a port that is taken
 // shows before anything runs.
 func (s *system) openDoors(context.Context) error {
@@ -242,13 +273,21 @@ func (s *system) openDoors(context.Context) error {
 	subscriptions := auth.NewSubscriptions(s.master)
 	s.doors = httpapi.New(s.cfg.HTTP, s.log, s.clock)
 	gateway.New(s.cfg.Gateway, gateway.Deps{
-		Apps: s.appSet, Journal: s.writer, Store: s.store, Auth: s.verifier, Subscriptions: subscriptions,
+		Apps: s.apps.Apps, Journal: s.writer, Store: s.store, Auth: s.verifier, Subscriptions: subscriptions,
 		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Parked: s.dispatcher.Parked, Fit: provider.Fit, Clock: s.clock, Log: s.log,
 	}).Register(s.doors.Router())
 	links := feed.Key(s.master.Derive(linksLabel))
 	feed.New(feed.Deps{
-		Apps: s.appSet, Store: s.store, Directory: s.store, Tokens: s.verifier, Subscriptions: subscriptions,
+		Apps: s.apps.Apps, Store: s.store, Directory: s.store, Tokens: s.verifier, Subscriptions: subscriptions,
 		IDs: &s.ids, Key: &links, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Clock: s.clock, Log: s.log,
+	}).Register(s.doors.Router())
+	audit, err := s.openAudit()
+	if err != nil {
+		return err
+	}
+	gateway.NewOnboarding(s.cfg.Gateway.Proof, gateway.OnboardingDeps{
+		Registry: s.apps, Table: s.table, Auth: s.verifier, Sealer: s.sealer, Check: s.vendors.Check,
+		AllowReal: s.allowReal, ProofKey: s.master.Derive("host-proof"), Clock: s.clock, Audit: audit,
 	}).Register(s.doors.Router())
 	s.ops = httpapi.NewOps(s.cfg.Ops, s.log, s.clock)
 	s.registerOps()
@@ -264,6 +303,17 @@ func (s *system) openDoors(context.Context) error {
 		stage{name: "doors", run: s.doors.Run},
 	)
 	return nil
+}
+
+// openAudit opens the log of administrative acts: one JSON object a line, beside
+// the data, kept for as long as its operator keeps it.
+func (s *system) openAudit() (*slog.Logger, error) {
+	f, err := os.OpenFile(filepath.Join(s.cfg.Data, "audit.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, dataFault(s.cfg.Data, err)
+	}
+	s.stages = append(s.stages, stage{name: "audit log", close: f.Close})
+	return slog.New(slog.NewJSONHandler(f, nil)), nil
 }
 
 // keySource is where the keys of a configured issuer come from.
@@ -301,7 +351,11 @@ func (s *system) openVerifier() error {
 		}
 		sources = append(sources, s.issuer)
 	}
-	var err error
+	admins, err := auth.NewAdminIssuer(s.master, s.clock)
+	if err != nil {
+		return err
+	}
+	sources = append(sources, admins)
 	s.verifier, err = auth.NewVerifier(s.cfg.Auth, s.clock, sources...)
 	return err
 }

@@ -24,10 +24,10 @@ const masterFile = "master.key"
 func tokenCommand() command {
 	return command{
 		name:    "token",
-		args:    "--user USER [--app HOST] | --app HOST | --admin",
+		args:    "[--user USER] [--app HOST | --client ID] | --admin",
 		summary: "print a bearer token of the development issuer",
-		about: "Reads the master key of a data directory that `carillon serve` has made. The token is good for 8 hours\n" +
-			"at the processes that share this key. USER is the user's name (alice) or full key (dev.alice); without\n" +
+		about: "Reads the master key of a data directory that `carillon serve` has made. The token is good for 8 hours,\n" +
+			"an administrator's for one, at the processes that share this key. USER is the user's name (alice) or full key (dev.alice); without\n" +
 			"--app the token acts for the only app there is. Where a process with this key answers at --ops, the token\n" +
 			"begins by its clock, which `carillon sandbox clock` may have moved; else by the machine's.",
 		examples: []string{
@@ -41,6 +41,7 @@ func tokenCommand() command {
 			var want wantedToken
 			fs.StringVar(&want.user, "user", "", "a token of this `USER`")
 			fs.StringVar(&want.app, "app", "", "a token of the app with this `HOST`, or of a user in it")
+			fs.StringVar(&want.client, "client", "", "act as this client `ID`, of an app that was onboarded at the gateway")
 			fs.BoolVar(&want.admin, "admin", false, "a token with the admin role")
 			ops := opsFlag(fs)
 			return func(ctx context.Context, e *env, args []string) error {
@@ -59,31 +60,36 @@ func tokenCommand() command {
 
 // wantedToken is what a token shall be for.
 type wantedToken struct {
-	user, app string
-	admin     bool
+	user, app, client string
+	admin             bool
 }
 
 func (w wantedToken) check() error {
 	switch {
-	case w.user == "" && w.app == "" && !w.admin:
-		return usagef("say whose token: --user USER, --app HOST or --admin")
-	case w.admin && (w.user != "" || w.app != ""):
+	case w.user == "" && w.app == "" && w.client == "" && !w.admin:
+		return usagef("say whose token: --user USER, --app HOST, --client ID or --admin")
+	case w.admin && (w.user != "" || w.app != "" || w.client != ""):
 		return usagef("--admin stands alone")
+	case w.app != "" && w.client != "":
+		return usagef("--client already says which app")
 	}
 	return nil
 }
 
 func (e *env) token(ctx context.Context, cfg *config.Config, want wantedToken, ops string) error {
 	claims := auth.DevClaims{User: strings.TrimPrefix(want.user, auth.DevAlias+"."), Admin: want.admin}
-	if realCredential(cfg.Onboarded()) {
-		return auth.DevAllowed(true, true)
-	}
 	if !want.admin {
-		client, err := clientOf(cfg.Onboarded(), want.app)
-		if err != nil {
-			return err
+		if realCredential(cfg.Onboarded()) {
+			return auth.DevAllowed(true, true)
 		}
-		claims.Client = client
+		claims.Client = want.client
+		if claims.Client == "" {
+			client, err := clientOf(cfg.Onboarded(), want.app)
+			if err != nil {
+				return err
+			}
+			claims.Client = client
+		}
 	}
 	master, err := loadMaster(cfg.Data)
 	if err != nil {
@@ -97,11 +103,20 @@ func (e *env) token(ctx context.Context, cfg *config.Config, want wantedToken, o
 	if err := follow(ctx, clock, ops, issuer.KeyID()); err != nil {
 		return err
 	}
-	token, err := issuer.Issue(claims)
+	life := auth.DevLife
+	issue := func() (string, error) { return issuer.Issue(claims) }
+	if want.admin {
+		admins, err := auth.NewAdminIssuer(master, clock)
+		if err != nil {
+			return err
+		}
+		life, issue = auth.AdminLife, admins.Issue
+	}
+	token, err := issue()
 	if err != nil {
 		return err
 	}
-	expires := clock.Now().Add(auth.DevLife).Truncate(time.Second)
+	expires := clock.Now().Add(life).Truncate(time.Second)
 	return e.answer(map[string]any{"token": token, "expiresDateTime": expires}, func(w io.Writer) {
 		fmt.Fprintln(w, token)
 	})

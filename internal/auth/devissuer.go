@@ -24,15 +24,88 @@ const (
 	DevOffFlag   = "--no-dev-issuer"
 )
 
-// DevIssuer issues tokens for development: whoever can ask it for one can be
-// anybody. Its key derives from the master key, so that every process of an
-// installation knows it. It is its own [KeySource].
-type DevIssuer struct {
+// AdminIssuerURL names the issuer of administrators' tokens, AdminLife how long
+// they live.
+const (
+	AdminIssuerURL = "https://admin.carillon.localhost"
+	AdminLife      = time.Hour
+	adminAlias     = "carillon-admin"
+)
+
+// AdminIssuer issues tokens with [RoleAdmin] and nothing else, to whoever holds
+// the master key: the first administrator of an installation is its operator.
+// Unlike the development issuer it is always there.
+type AdminIssuer struct{ local }
+
+// NewAdminIssuer makes the administrators' issuer of an installation.
+func NewAdminIssuer(master *Master, clock *carillon.Clock) (*AdminIssuer, error) {
+	l, err := newLocal(master, "admin-issuer", "admin-", clock)
+	return &AdminIssuer{l}, err
+}
+
+// Issuer is its name; its tokens are no user's.
+func (a *AdminIssuer) Issuer() Issuer {
+	return Issuer{URL: AdminIssuerURL, Alias: adminAlias, Audiences: []string{Audience}, Admins: true}
+}
+
+// Issue signs a token that lives for [AdminLife].
+func (a *AdminIssuer) Issue() (string, error) {
+	c := a.claims(AdminIssuerURL, AdminLife)
+	c.Roles = words{RoleAdmin}
+	return a.sign(&c)
+}
+
+// local is an issuer whose key derives from the master key.
+type local struct {
 	key   *ecdsa.PrivateKey
 	kid   string
 	set   *KeySet
 	clock *carillon.Clock
 }
+
+func newLocal(master *Master, label, prefix string, clock *carillon.Clock) (local, error) {
+	key, err := deriveP256(master, label)
+	if err != nil {
+		return local{}, err
+	}
+	der, err := key.PublicKey.Bytes()
+	if err != nil {
+		return local{}, fmt.Errorf("the key of the %s: %w", label, err)
+	}
+	sum := sha256.Sum256(der)
+	kid := prefix + base64.RawURLEncoding.EncodeToString(sum[:8])
+	set := NewKeySet(map[string]PublicKey{kid: {Algorithm: "ES256", Key: &key.PublicKey}})
+	return local{key: key, kid: kid, set: set, clock: clock}, nil
+}
+
+// Keys is its one key.
+func (l *local) Keys() *KeySet { return l.set }
+
+// KeyID names its key: it tells installations apart.
+func (l *local) KeyID() string { return l.kid }
+
+// claims are those that every token of ours has.
+func (l *local) claims(issuer string, life time.Duration) claims {
+	now := l.clock.Now()
+	return claims{RegisteredClaims: jwt.RegisteredClaims{
+		Issuer:    issuer,
+		Audience:  jwt.ClaimStrings{Audience},
+		IssuedAt:  jwt.NewNumericDate(now),
+		NotBefore: jwt.NewNumericDate(now),
+		ExpiresAt: jwt.NewNumericDate(now.Add(life)),
+	}}
+}
+
+func (l *local) sign(c *claims) (string, error) {
+	t := jwt.NewWithClaims(jwt.SigningMethodES256, c)
+	t.Header["kid"] = l.kid
+	return t.SignedString(l.key)
+}
+
+// DevIssuer issues tokens for development: whoever can ask it for one can be
+// anybody. Its key derives from the master key, so that every process of an
+// installation knows it. It is its own [KeySource].
+type DevIssuer struct{ local }
 
 // DevClaims says what a development token is for.
 type DevClaims struct {
@@ -49,18 +122,8 @@ type DevClaims struct {
 
 // NewDevIssuer makes the development issuer of an installation.
 func NewDevIssuer(master *Master, clock *carillon.Clock) (*DevIssuer, error) {
-	key, err := deriveP256(master, "dev-issuer")
-	if err != nil {
-		return nil, err
-	}
-	der, err := key.PublicKey.Bytes()
-	if err != nil {
-		return nil, fmt.Errorf("the development issuer's key: %w", err)
-	}
-	sum := sha256.Sum256(der)
-	kid := "dev-" + base64.RawURLEncoding.EncodeToString(sum[:8])
-	set := NewKeySet(map[string]PublicKey{kid: {Algorithm: "ES256", Key: &key.PublicKey}})
-	return &DevIssuer{key: key, kid: kid, set: set, clock: clock}, nil
+	l, err := newLocal(master, "dev-issuer", "dev-", clock)
+	return &DevIssuer{l}, err
 }
 
 // deriveP256 derives a scalar; one in 2^32 is out of range and derived again
@@ -82,25 +145,13 @@ func (d *DevIssuer) Issuer() Issuer {
 	return Issuer{URL: DevIssuerURL, Alias: DevAlias, Audiences: []string{Audience}, Admins: true}
 }
 
-// Keys is its one key.
-func (d *DevIssuer) Keys() *KeySet { return d.set }
-
-// KeyID is the id of its key, which derives from the master key, too.
-func (d *DevIssuer) KeyID() string { return d.kid }
-
 // Issue signs a token.
 func (d *DevIssuer) Issue(want DevClaims) (string, error) {
 	if want.Life <= 0 {
 		want.Life = DevLife
 	}
-	now := d.clock.Now()
-	c := claims{AZP: want.Client, RegisteredClaims: jwt.RegisteredClaims{
-		Issuer:    DevIssuerURL,
-		Audience:  jwt.ClaimStrings{Audience},
-		IssuedAt:  jwt.NewNumericDate(now),
-		NotBefore: jwt.NewNumericDate(now),
-		ExpiresAt: jwt.NewNumericDate(now.Add(want.Life)),
-	}}
+	c := d.claims(DevIssuerURL, want.Life)
+	c.AZP = want.Client
 	switch {
 	case want.User != "":
 		if err := carillon.ValidateUserID(DevAlias + "." + want.User); err != nil {
@@ -116,9 +167,7 @@ func (d *DevIssuer) Issue(want DevClaims) (string, error) {
 	if want.Admin {
 		c.Roles = append(c.Roles, RoleAdmin)
 	}
-	t := jwt.NewWithClaims(jwt.SigningMethodES256, c)
-	t.Header["kid"] = d.kid
-	return t.SignedString(d.key)
+	return d.sign(&c)
 }
 
 // DevAllowed tells whether the development issuer may exist: only where nobody

@@ -13,13 +13,13 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"carillon"
+	"carillon/provider/wire"
 )
 
 // Apple refuses tokens older than an hour, and punishes a second new one within
@@ -58,13 +58,13 @@ func newSigner(cred *carillon.Credential) (*signer, error) {
 	if cred.KeyID == "" || cred.TeamID == "" {
 		return nil, errors.New("an APNs credential needs keyId and teamId, 10 characters each")
 	}
-	b, err := os.ReadFile(cred.File)
+	b, from, err := wire.Key(cred.Content, cred.File)
 	if err != nil {
 		return nil, fmt.Errorf("the APNs key cannot be read: %w", err)
 	}
 	key, err := parseKey(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", cred.File, err)
+		return nil, fmt.Errorf("%s: %w", from, err)
 	}
 	return &signer{key: key, keyID: cred.KeyID, teamID: cred.TeamID}, nil
 }

@@ -11,11 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	"carillon"
+	"carillon/provider/wire"
 )
 
 const (
@@ -41,13 +41,13 @@ type account struct {
 
 // readAccount reads the credential's service-account file.
 func readAccount(cred *carillon.Credential) (*account, error) {
-	b, err := os.ReadFile(cred.File)
+	b, from, err := wire.Key(cred.Content, cred.File)
 	if err != nil {
 		return nil, fmt.Errorf("the service account cannot be read: %w", err)
 	}
 	a, err := parseAccount(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", cred.File, err)
+		return nil, fmt.Errorf("%s: %w", from, err)
 	}
 	return a, nil
 }

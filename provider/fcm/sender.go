@@ -121,6 +121,9 @@ func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *cari
 	return s, nil
 }
 
+// Check asks the vendor's token endpoint whether it knows the credential.
+func (s *Sender) Check(ctx context.Context) error { return s.tokens.Check(ctx) }
+
 // Room is how many pushes FCM takes now: none before there is an access token.
 func (s *Sender) Room() int {
 	if s.tokens.Token() == nil {

@@ -132,6 +132,13 @@ func (t *Tokens) Run(ctx context.Context) error {
 	return nil
 }
 
+// Check asks for one token and forgets it: it tells whether the credential is
+// one that the token endpoint knows.
+func (t *Tokens) Check(ctx context.Context) error {
+	_, _, err := t.fetch(ctx)
+	return err
+}
+
 // use publishes a token and waits until another one should be asked for.
 func (t *Tokens) use(ctx context.Context, tok *Token) {
 	had := t.Token() != nil

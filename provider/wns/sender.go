@@ -108,6 +108,9 @@ func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *cari
 	return s, nil
 }
 
+// Check asks the vendor's token endpoint whether it knows the credential.
+func (s *Sender) Check(ctx context.Context) error { return s.tokens.Check(ctx) }
+
 // Room is how many pushes are taken now: none before there is an access token.
 // Whether a push's host can be reached is found out with the push.
 func (s *Sender) Room() int {

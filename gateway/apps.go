@@ -1,0 +1,380 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"carillon"
+	"carillon/internal/auth"
+	"carillon/internal/httpapi"
+	"carillon/journal"
+)
+
+// OnboardingDeps is what onboarding works with. All of it is required.
+type OnboardingDeps struct {
+	Registry *Registry
+	Table    Table
+	Auth     Verifier
+	Sealer   Sealer
+	// Check tells whether a vendor takes a credential, as far as it can be told
+	// without a push.
+	Check func(ctx context.Context, cred carillon.Credential) error
+	// AllowReal tells whether a credential that rings real devices may be
+	// onboarded in this process; the error says what is in the way.
+	AllowReal func() error
+	// ProofKey makes the tokens that hosts show.
+	ProofKey [32]byte
+	Clock    *carillon.Clock
+	// Audit is told of every administrative act, done or refused.
+	Audit *slog.Logger
+}
+
+// Onboarding answers the calls of administrators: which apps there are, who may
+// act for them and with which credentials their pushes go out. Safe for
+// concurrent use.
+type Onboarding struct {
+	deps  OnboardingDeps
+	proof *prover
+}
+
+// checkTimeout bounds the dry call to a vendor.
+const checkTimeout = 10 * time.Second
+
+// NewOnboarding makes the doors of onboarding. It starts nothing.
+func NewOnboarding(cfg ProofConfig, deps OnboardingDeps) *Onboarding {
+	return &Onboarding{deps: deps, proof: newProver(cfg, deps.ProofKey)}
+}
+
+// Register adds the routes.
+func (o *Onboarding) Register(rt *httpapi.Router) {
+	rt.Handle("GET", "/api/v1/apps", o.admin("", o.list))
+	rt.Handle("GET", "/api/v1/apps/{host}", o.admin("", o.get))
+	rt.Handle("PUT", "/api/v1/apps/{host}", o.admin("app.put", o.put))
+	rt.Handle("DELETE", "/api/v1/apps/{host}", o.admin("app.delete", o.remove))
+	rt.Handle("PUT", "/api/v1/apps/{host}/clients", o.admin("app.clients", o.putClients))
+	rt.Handle("PUT", "/api/v1/apps/{host}/identities", o.admin("app.identities", o.putIdentities))
+	rt.Handle("PUT", "/api/v1/apps/{host}/credentials/{platform}", o.admin("app.credential.put", o.putCredential))
+	rt.Handle("DELETE", "/api/v1/apps/{host}/credentials/{platform}", o.admin("app.credential.delete", o.removeCredential))
+}
+
+// admin lets administrators in, and writes down what they did, or tried to.
+func (o *Onboarding) admin(act string, h func(r *httpapi.Request, by made) error) httpapi.Handler {
+	return func(r *httpapi.Request) error {
+		token, err := r.Bearer()
+		if err != nil {
+			return err
+		}
+		p, err := o.deps.Auth.Verify(token)
+		if err != nil {
+			return err
+		}
+		r.Principal = p
+		by := made{At: r.Now(), By: p.Client}
+		if by.By == "" {
+			by.By = "admin"
+		}
+		if !p.Admin {
+			err = carillon.Errorf(carillon.CodeAccessDenied, "Authorization", "this call needs a token with the role %s: `carillon token --admin` makes one", auth.RoleAdmin)
+		} else {
+			err = h(r, by)
+		}
+		if act != "" {
+			result := "done"
+			if err != nil {
+				result = carillon.AsError(err).Code.String()
+			}
+			o.deps.Audit.Info("administrative act", "act", act, "host", r.Param("host"), "platform", r.Param("platform"),
+				"by", by.By, "result", result, "request-id", r.RequestID())
+		}
+		return err
+	}
+}
+
+func (o *Onboarding) answer(r *httpapi.Request, status int, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	r.JSON(status, b)
+	return nil
+}
+
+func (o *Onboarding) list(r *httpapi.Request, _ made) error {
+	answers := []appAnswer{}
+	for _, a := range o.deps.Registry.fixed {
+		answers = append(answers, fixedAnswer(&a))
+	}
+	for _, host := range o.deps.Registry.hosts() {
+		if a, ok := o.deps.Registry.find(host); ok && !o.deps.Registry.isFixed(host) {
+			answers = append(answers, o.describe(host, &a, nil))
+		}
+	}
+	slices.SortFunc(answers, func(a, b appAnswer) int { return strings.Compare(a.Host, b.Host) })
+	return o.answer(r, 200, map[string]any{"value": answers})
+}
+
+func (o *Onboarding) get(r *httpapi.Request, _ made) error {
+	host := strings.ToLower(r.Param("host"))
+	for _, a := range o.deps.Registry.fixed {
+		if a.Host == host {
+			return o.answer(r, 200, fixedAnswer(&a))
+		}
+	}
+	a, err := o.found(host)
+	if err != nil {
+		return err
+	}
+	return o.answer(r, 200, o.describe(host, &a, nil))
+}
+
+// found is an onboarded app that may be changed here.
+func (o *Onboarding) found(host string) (onboarded, error) {
+	if o.deps.Registry.isFixed(host) {
+		return onboarded{}, carillon.Errorf(carillon.CodeConflict, "host", "%s stands in the configuration file: change it there", host)
+	}
+	a, ok := o.deps.Registry.find(host)
+	if !ok {
+		return onboarded{}, carillon.Errorf(carillon.CodeNotFound, "host", "no app %.253q is onboarded: PUT /api/v1/apps/{host} comes first", host)
+	}
+	return a, nil
+}
+
+func fixedAnswer(a *carillon.App) appAnswer {
+	out := appAnswer{Host: a.Host, Verified: true, Source: "configuration", Clients: a.Clients, Identities: identitiesOf(a.Identities), Credentials: []credentialAnswer{}}
+	if out.Clients == nil {
+		out.Clients = []string{}
+	}
+	for i := range a.Credentials {
+		out.Credentials = append(out.Credentials, credentialOf(&a.Credentials[i]))
+	}
+	return out
+}
+
+// describe is what administrators see of an app: everything but its secrets.
+func (o *Onboarding) describe(host string, a *onboarded, unproven error) appAnswer {
+	app := a.build(host)
+	out := appAnswer{
+		Host: host, Verified: a.app.Verified != 0, Source: "api", Clients: app.Clients,
+		Identities: identitiesOf(app.Identities), Credentials: []credentialAnswer{}, Created: dateTime(a.app.Created),
+	}
+	if out.Clients == nil {
+		out.Clients = []string{}
+	}
+	if !out.Verified {
+		out.Proof = o.proof.instructions(host)
+		if unproven != nil {
+			out.Proof.Last = unproven.Error()
+		}
+	}
+	for _, p := range [...]carillon.Platform{carillon.Windows, carillon.IOS, carillon.Android} {
+		row := a.credentials[p]
+		if row == nil {
+			continue
+		}
+		c := credentialOf(&row.open)
+		c.Platform, c.Fingerprint, c.Updated, c.By = p.String(), row.print, dateTime(row.At), row.By
+		if row.open.Platform == carillon.PlatformNone {
+			c.Fault = "it cannot be opened under this process's master key: put it again"
+		}
+		out.Credentials = append(out.Credentials, c)
+	}
+	return out
+}
+
+func dateTime(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") }
+
+// put onboards an app, or looks again whether its host is proven.
+func (o *Onboarding) put(r *httpapi.Request, by made) error {
+	host := strings.ToLower(r.Param("host"))
+	if err := carillon.ValidateHost(host); err != nil {
+		return err
+	}
+	if o.deps.Registry.isFixed(host) {
+		_, err := o.found(host)
+		return err
+	}
+	if len(r.Fast().Request.Body()) > 0 {
+		if err := readBody(r, &struct{}{}); err != nil {
+			return err
+		}
+	}
+	status, row := 201, &appRow{made: by, Created: by.At}
+	if a, ok := o.deps.Registry.find(host); ok {
+		status, row.Created, row.Verified = 200, a.app.Created, a.app.Verified
+	}
+	var unproven error
+	if row.Verified == 0 {
+		if unproven = o.proof.prove(r.Context(), host); unproven == nil {
+			row.Verified = by.At
+		} else if e := carillon.AsError(unproven); e.Code == carillon.CodeInvalidRequest {
+			return e
+		}
+	}
+	if err := o.keep(r, appPrefix+host, row); err != nil {
+		return err
+	}
+	a, err := o.found(host)
+	if err != nil {
+		return err
+	}
+	return o.answer(r, status, o.describe(host, &a, unproven))
+}
+
+// keep puts one row.
+func (o *Onboarding) keep(r *httpapi.Request, key string, row any) error {
+	value, err := json.Marshal(row)
+	if err != nil {
+		return err
+	}
+	return o.deps.Table.Put(r.Context(), journal.Row{Key: key, Value: value})
+}
+
+// remove takes an app away: nobody may act for it, and its credentials are
+// forgotten. What users have of it expires.
+func (o *Onboarding) remove(r *httpapi.Request, _ made) error {
+	host := strings.ToLower(r.Param("host"))
+	a, err := o.found(host)
+	if err != nil {
+		return err
+	}
+	rows := []journal.Row{{Key: appPrefix + host + partClients}, {Key: appPrefix + host + partIdentities}}
+	for p := range a.credentials {
+		rows = append(rows, journal.Row{Key: appPrefix + host + partCredentials + p.String()})
+	}
+	if err := o.deps.Table.Put(r.Context(), append(rows, journal.Row{Key: appPrefix + host})...); err != nil {
+		return err
+	}
+	r.Status(204)
+	return nil
+}
+
+func (o *Onboarding) putClients(r *httpapi.Request, by made) error {
+	host := strings.ToLower(r.Param("host"))
+	if _, err := o.found(host); err != nil {
+		return err
+	}
+	var body clientsBody
+	if err := readBody(r, &body); err != nil {
+		return err
+	}
+	var fault error
+	carillon.CheckClients(body.Clients, func(message string) {
+		fault = carillon.Errorf(carillon.CodeInvalidRequest, "clients", "clients: %s", message)
+	})
+	if fault != nil {
+		return fault
+	}
+	return o.changed(r, host, partClients, &clientsRow{made: by, Clients: body.Clients})
+}
+
+func (o *Onboarding) putIdentities(r *httpapi.Request, by made) error {
+	host := strings.ToLower(r.Param("host"))
+	if _, err := o.found(host); err != nil {
+		return err
+	}
+	var body identitiesBody
+	if err := readBody(r, &body); err != nil {
+		return err
+	}
+	ids := make([]carillon.Identity, len(body.Identities))
+	for i, id := range body.Identities {
+		p, ok := carillon.ParsePlatform(id.Platform)
+		if !ok || p == carillon.Polling {
+			return carillon.Errorf(carillon.CodeInvalidRequest, "identities", "identity %d: platform %.40q is none of windows, ios, android, web", i, id.Platform)
+		}
+		ids[i] = carillon.Identity{Platform: p, AppID: id.AppID}
+	}
+	var fault error
+	carillon.CheckIdentities(ids, func(at int, member, message string) {
+		fault = carillon.Errorf(carillon.CodeInvalidRequest, "identities", "identity %d: %s", at, strings.TrimSpace(member+" "+message))
+	})
+	if fault != nil {
+		return fault
+	}
+	return o.changed(r, host, partIdentities, &identitiesRow{made: by, Identities: body.Identities})
+}
+
+// changed keeps a part of an app and answers with the app.
+func (o *Onboarding) changed(r *httpapi.Request, host, part string, row any) error {
+	if err := o.keep(r, appPrefix+host+part, row); err != nil {
+		return err
+	}
+	a, err := o.found(host)
+	if err != nil {
+		return err
+	}
+	return o.answer(r, 200, o.describe(host, &a, nil))
+}
+
+// credentialLane is the way out that a credential is for.
+func credentialLane(r *httpapi.Request) (carillon.Lane, error) {
+	p, ok := carillon.ParsePlatform(r.Param("platform"))
+	switch p {
+	case carillon.IOS, carillon.Android, carillon.Windows:
+	case carillon.PlatformNone, carillon.Web, carillon.Polling:
+		ok = false
+	}
+	if !ok {
+		return carillon.Lane{}, carillon.Errorf(carillon.CodeInvalidRequest, "platform", "%.40q has no push credentials; ios, android and windows have", r.Param("platform"))
+	}
+	return carillon.Lane{Platform: p, Host: strings.ToLower(r.Param("host"))}, nil
+}
+
+// putCredential takes a credential in, or another one in its place: the lane
+// changes to it at once, and what is under way with the old one is waited for.
+func (o *Onboarding) putCredential(r *httpapi.Request, by made) error {
+	lane, err := credentialLane(r)
+	if err != nil {
+		return err
+	}
+	if _, err := o.found(lane.Host); err != nil {
+		return err
+	}
+	var body credentialBody
+	if err := readBody(r, &body); err != nil {
+		return err
+	}
+	cred := body.credential(lane.Platform)
+	if err := body.check(&cred); err != nil {
+		return err
+	}
+	if !cred.Sandbox {
+		if err := o.deps.AllowReal(); err != nil {
+			return carillon.Errorf(carillon.CodeConflict, "sandbox", "%v", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
+	defer cancel()
+	if err := o.deps.Check(ctx, cred); err != nil {
+		e := carillon.Errorf(carillon.CodeInvalidRequest, "credentials", "the credential for %s cannot be used: %v", lane.Platform, err)
+		return e
+	}
+	text, err := json.Marshal(body) //nolint:gosec // it is sealed in the next step
+	if err != nil {
+		return err
+	}
+	row := &credentialRow{made: by}
+	if row.Sealed, row.Key, err = o.deps.Sealer.Seal(text, place(lane)); err != nil {
+		return err
+	}
+	return o.changed(r, lane.Host, partCredentials+lane.Platform.String(), row)
+}
+
+func (o *Onboarding) removeCredential(r *httpapi.Request, _ made) error {
+	lane, err := credentialLane(r)
+	if err != nil {
+		return err
+	}
+	if _, err := o.found(lane.Host); err != nil {
+		return err
+	}
+	if err := o.deps.Table.Put(r.Context(), journal.Row{Key: appPrefix + lane.Host + partCredentials + lane.Platform.String()}); err != nil {
+		return err
+	}
+	r.Status(204)
+	return nil
+}

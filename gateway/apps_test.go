@@ -1,0 +1,177 @@
+package gateway_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"carillon"
+	"carillon/gateway"
+	"carillon/internal/auth"
+	"carillon/internal/httpapi"
+	"carillon/journal"
+)
+
+// loop is a table that applies what is put at once.
+type loop struct {
+	registry *gateway.Registry
+	rows     map[string][]byte
+}
+
+func (l *loop) Put(_ context.Context, rows ...journal.Row) error {
+	for _, r := range rows {
+		l.rows[r.Key] = r.Value
+	}
+	l.registry.Apply(rows)
+	return nil
+}
+
+// onboarding is a gateway whose administrators onboard apps.
+type onboarding struct {
+	*rig
+	*loop
+	lanes []carillon.Lane
+	acts  strings.Builder
+}
+
+func newOnboarding(t *testing.T) *onboarding {
+	t.Helper()
+	o := &onboarding{loop: &loop{rows: map[string][]byte{}}}
+	sealer, err := auth.NewSealer(auth.NewMaster([32]byte{1, 2, 3}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.registry, err = gateway.NewRegistry([]carillon.App{{Host: host, Clients: []string{client}}}, nil, sealer, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.registry.OnChange(func(l carillon.Lane) { o.lanes = append(o.lanes, l) })
+	o.rig = newRigOn(t, gateway.Config{}, nil, func(rt *httpapi.Router) {
+		clock := &carillon.Clock{}
+		dev, err := auth.NewDevIssuer(auth.NewMaster([32]byte{1, 2, 3}), clock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := auth.NewVerifier(auth.Config{}, clock, dev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gateway.NewOnboarding(gateway.ProofConfig{Resolver: "127.0.0.1:9", WellKnown: "http://127.0.0.1:9/{host}"}, gateway.OnboardingDeps{
+			Registry: o.registry, Table: o.loop, Auth: v, Sealer: sealer, Clock: clock,
+			Check: func(_ context.Context, c carillon.Credential) error {
+				if string(c.Content) == "broken" {
+					return fmt.Errorf("no PEM block")
+				}
+				return nil
+			},
+			AllowReal: func() error { return nil },
+			Audit:     slog.New(slog.NewTextHandler(&o.acts, nil)),
+		}).Register(rt)
+	})
+	return o
+}
+
+func (o *onboarding) admin(t *testing.T) string {
+	t.Helper()
+	token, err := o.dev.Issue(auth.DevClaims{Admin: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func TestOnboardingRefusals(t *testing.T) {
+	o := newOnboarding(t)
+	admin := o.admin(t)
+	put := func(path, body string) *answer { return o.call("PUT", "/api/v1/apps/"+path, admin, body) }
+	if r := put("shop.localhost", ""); r.status != 201 {
+		t.Fatalf("%d %s", r.status, r.body)
+	}
+	for _, tt := range []struct {
+		path, body string
+		status     int
+		says       string
+	}{
+		{host, "", 409, "configuration"},
+		{"Not_A_Host", "", 400, "host"},
+		{"127.0.0.1", "", 400, "no DNS name"},
+		{"none.localhost/clients", `{"clients":["a"]}`, 404, "comes first"},
+		{"shop.localhost/clients", `{"clients":[""]}`, 400, "empty"},
+		{"shop.localhost/clients", `{"clients":["a","b","c","d","e","f","g","h","i","j","k"]}`, 400, "at most 10"},
+		{"shop.localhost/clients", `{"client":["a"]}`, 400, `has no member`},
+		{"shop.localhost/clients", `[]`, 400, "cannot be"},
+		{"shop.localhost/clients", `{"clients":["a"]} {}`, 400, "goes on"},
+		{"shop.localhost/identities", `{"identities":[{"platform":"polling","appId":"x"}]}`, 400, "polling"},
+		{"shop.localhost/identities", `{"identities":[{"platform":"ios"}]}`, 400, "appId"},
+		{"shop.localhost/credentials/web", `{}`, 400, "web"},
+		{"shop.localhost/credentials/ios", `{}`, 400, "keyId"},
+		{"shop.localhost/credentials/ios", `{"keyId":"ABCDEFGHIJ","teamId":"ABCDEFGHIJ"}`, 400, "key is missing"},
+		{"shop.localhost/credentials/ios", `{"key":"x","keyId":"ABCDEFGHIJ","teamId":"ABCDEFGHIJ","secret":"s"}`, 400, "means nothing"},
+		{"shop.localhost/credentials/ios", `{"key":"broken","keyId":"ABCDEFGHIJ","teamId":"ABCDEFGHIJ"}`, 400, "PEM"},
+		{"shop.localhost/credentials/windows", `{"packageSid":"ms-app://x"}`, 400, "secret is missing"},
+	} {
+		if r := put(tt.path, tt.body); r.status != tt.status || !strings.Contains(string(r.body), tt.says) {
+			t.Errorf("%s %s: %d %s, want %d with %q", tt.path, tt.body, r.status, r.body, tt.status, tt.says)
+		}
+	}
+	user, err := o.dev.Issue(auth.DevClaims{User: "eve", Client: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []string{"GET", "PUT", "DELETE"} {
+		if r := o.call(method, "/api/v1/apps/shop.localhost", user, ""); r.status != 403 {
+			t.Errorf("%s by a user: %d", method, r.status)
+		}
+	}
+	if !strings.Contains(o.acts.String(), "accessDenied") {
+		t.Error("a refused act is not written down")
+	}
+}
+
+func TestCredentialsAreSealed(t *testing.T) {
+	o := newOnboarding(t)
+	admin := o.admin(t)
+	const secret = "planted-secret-of-an-app"
+	o.call("PUT", "/api/v1/apps/shop.localhost", admin, "")
+	body, _ := json.Marshal(map[string]string{"packageSid": "ms-app://s-1", "secret": secret})
+	r := o.call("PUT", "/api/v1/apps/shop.localhost/credentials/windows", admin, string(body))
+	if r.status != 200 || strings.Contains(string(r.body), secret) {
+		t.Fatalf("%d %s", r.status, r.body)
+	}
+	for _, form := range []string{secret, base64.StdEncoding.EncodeToString([]byte(secret))} {
+		for key, row := range o.rows {
+			if strings.Contains(string(row), form) {
+				t.Errorf("the row %s tells the secret", key)
+			}
+		}
+	}
+	app, ok := o.registry.Apps().Host("shop.localhost")
+	if c, has := app.Credential(carillon.Windows); !ok || !has || c.Secret != secret {
+		t.Error("the dispatcher does not get the credential")
+	}
+	if len(o.lanes) != 1 || o.lanes[0] != (carillon.Lane{Platform: carillon.Windows, Host: "shop.localhost"}) {
+		t.Errorf("lanes that are opened anew: %v", o.lanes)
+	}
+	// A row that was moved to another app opens nothing there.
+	o.registry.Apply([]journal.Row{
+		{Key: "app/evil.localhost", Value: []byte(`{"verified":1}`)},
+		{Key: "app/evil.localhost/credentials/windows", Value: o.rows["app/shop.localhost/credentials/windows"]},
+		{Key: "app/evil.localhost/clients", Value: []byte(`no json`)},
+		{Key: "nonsense", Value: []byte(`{}`)},
+	})
+	evil, _ := o.registry.Apps().Host("evil.localhost")
+	if _, has := evil.Credential(carillon.Windows); has {
+		t.Error("a moved credential is opened")
+	}
+	if r := o.call("DELETE", "/api/v1/apps/shop.localhost/credentials/windows", admin, ""); r.status != 204 {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	app, _ = o.registry.Apps().Host("shop.localhost")
+	if _, has := app.Credential(carillon.Windows); has {
+		t.Error("a removed credential is still there")
+	}
+}
