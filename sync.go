@@ -100,6 +100,56 @@ func (y Sync) With(s EndpointSync) Sync {
 	return y
 }
 
+// Owe raises to at what all of a user's endpoints must hear of but the acting
+// one, of the platforms that are meant; until is when it does not matter any
+// more. It prunes by the way. Owed tells whether there is any such endpoint.
+func (y Sync) Owe(endpoints []Endpoint, acting string, targets PlatformSet, at Seq, until, now int64) (next Sync, owed bool) {
+	next = y.Prune(endpoints, now)
+	for i := range endpoints {
+		e := &endpoints[i]
+		if e.ID == acting || !targets.Has(e.Platform) || !e.Pushable(now) {
+			continue
+		}
+		j := next.find(e)
+		if j < 0 {
+			next.Endpoints = append(next.Endpoints, next.Of(e))
+			j = len(next.Endpoints) - 1
+		}
+		s := &next.Endpoints[j]
+		if s.Cleared >= s.Owed { // what it heard of before expires for itself
+			s.Until = 0
+		}
+		s.Owed, s.Until = max(s.Owed, at), max(s.Until, until)
+		owed = true
+	}
+	if owed {
+		next.Expires = max(next.Expires, until)
+	}
+	return next, owed
+}
+
+// Ack notes that an endpoint saw its user's feed up to there; changed is false
+// when that is known or the endpoint is another by now.
+func (y Sync) Ack(endpoints []Endpoint, installation string, incarnation, position Seq, now int64) (next Sync, changed bool) {
+	i := slices.IndexFunc(endpoints, func(e Endpoint) bool {
+		return e.ID == installation && (incarnation == 0 || e.Incarnation == incarnation)
+	})
+	if i < 0 {
+		return y, false
+	}
+	s := y.Of(&endpoints[i])
+	if s.Acked >= position {
+		return y, false
+	}
+	s.Acked = position
+	if position >= s.Owed {
+		s.Cleared = max(s.Cleared, s.Owed)
+	}
+	next = y.With(s).Prune(endpoints, now)
+	next.Expires = max(next.Expires, endpoints[i].Expires)
+	return next, true
+}
+
 // Prune is the sync without entries of endpoints that are not there any more,
 // and without ids that all the others have seen.
 func (y Sync) Prune(endpoints []Endpoint, now int64) Sync {

@@ -12,7 +12,6 @@ const (
 	whyReplaced = "replaced"
 	whyLeft     = "left"
 	whyUnwanted = "noPush"
-	whyEvicted  = "evicted"
 )
 
 // apply works one record into the user's state. A record that this version
@@ -25,6 +24,7 @@ func (s *shard) apply(r *resident, rec record) {
 		s.recalled(r, rec.recall)
 		return
 	}
+	r.k = rec.win.k
 	if err := s.rec.Decode(rec.f.Value); err != nil {
 		s.d.metrics.undecodable.Inc()
 		s.d.deps.Log.Error("a journal record cannot be decoded and is passed over",
@@ -44,6 +44,14 @@ func (s *shard) apply(r *resident, rec record) {
 		s.register(r, rec)
 	case journal.KindLeave:
 		s.unregister(r, rec)
+	case journal.KindChange:
+		s.changed(r, rec)
+	case journal.KindDelete:
+		s.deleted(r, rec)
+	case journal.KindAck:
+		s.acked(r, rec)
+	case journal.KindEvict:
+		s.evict(r, rec)
 	default: // kinds whose rules are not built yet
 		s.d.metrics.unknownKinds.Inc()
 		s.skip(rec)
@@ -95,7 +103,7 @@ func (s *shard) register(r *resident, rec record) {
 	}
 	s.rows.Endpoints = append(s.rows.Endpoints, row)
 	s.change(r, eps)
-	s.done(r, rec)
+	s.claimed(r, rec, &reg)
 }
 
 // outdated tells whether a replayed registration did its work before and its
@@ -126,19 +134,18 @@ func (s *shard) unregister(r *resident, rec record) {
 		s.skip(rec)
 		return
 	}
-	gone := r.entry.endpoints[i]
-	expires := gone.Expires
-	gone.Version = rec.f.Seq
-	s.rows.Endpoints = append(s.rows.Endpoints, carillon.EndpointRow{User: r.user, Endpoint: gone, Left: true, Moved: expires})
-	s.change(r, slices.Delete(slices.Clone(r.entry.endpoints), i, i+1))
-	s.done(r, rec)
+	s.remove1(r, rec, i)
 }
 
 // change gives the user new endpoints; deliveries that a vendor has keep the old
 // ones.
 func (s *shard) change(r *resident, eps []carillon.Endpoint) {
-	r.entry = &entry{key: r.entry.key, tenure: r.entry.tenure, endpoints: eps}
-	r.changed = true
+	e := *r.entry
+	e.endpoints = eps
+	r.entry, r.changed = &e, true
+	if len(r.debts) > 0 { // what they wait for may be none's any more
+		s.setSync(r, e.sync().Prune(eps, s.now))
+	}
 	r.reconsider()
 }
 
@@ -180,9 +187,13 @@ func (s *shard) notification(r *resident, rec record) {
 		s.redrive(p, old)
 	} else {
 		if old != nil {
-			p.moved = old.Expires
+			p.moved, p.was = old.Expires, old.Feed
 		}
+		p.item.Feed = seq
 		s.replaceOlder(r, p)
+		if !p.item.ID.IsZero() && len(r.entry.sync().Recent) > 0 { // it shall be shown again
+			s.setSync(r, r.entry.sync().Restore(p.note.ID))
+		}
 		s.targets = carillon.Plan(s.targets[:0], &p.note, r.entry.endpoints, s.now)
 		if p.note.Expires <= s.now {
 			s.targets = s.targets[:0]
@@ -240,7 +251,7 @@ func (s *shard) identify(r *resident, rec record, replay bool) (created carillon
 			// What a hint brought back before its own record came again knows of
 			// one delivery: the row knows of all.
 			again := p.win == nil && p.item.Content == seq
-			if p.item.ID == id && !p.replaced && !again {
+			if p.item.ID == id && !p.replaced && !again && !p.item.State.Deleted {
 				return p.item.Created, p.oldRow(), p.item.Content < seq
 			}
 		}
@@ -255,10 +266,7 @@ func (s *shard) identify(r *resident, rec record, replay bool) (created carillon
 	if !replay && created == seq {
 		return created, nil, true
 	}
-	s.must("item", func() (err error) {
-		old, err = s.d.deps.Store.Item(r.user, created)
-		return err
-	})
+	old = s.present(r, created)
 	switch {
 	case old == nil || old.State.Deleted:
 		return seq, nil, true // gone or deleted since: a new incarnation
@@ -268,9 +276,14 @@ func (s *shard) identify(r *resident, rec record, replay bool) (created carillon
 	return created, old, true
 }
 
-// oldRow is what a replacement needs of the row that it replaces.
+// oldRow is what a replacement needs of the row in the store that it replaces:
+// p's own, or while that is not written the one that p would have replaced.
 func (p *pending) oldRow() *carillon.Item {
-	return &carillon.Item{Created: p.item.Created, Content: p.item.Content, Expires: p.item.Expires}
+	old := &carillon.Item{Created: p.item.Created, Content: p.item.Content, Expires: p.item.Expires, Feed: p.item.Feed}
+	if !p.written {
+		old.Expires, old.Feed = p.moved, p.was
+	}
+	return old
 }
 
 // repeated tells whether another record brought the same request before.
@@ -292,7 +305,7 @@ func (s *shard) repeated(r *resident, seq carillon.Seq) bool {
 // replaceOlder ends what is under way of older versions of p's item.
 func (s *shard) replaceOlder(r *resident, p *pending) {
 	for _, q := range slices.Clone(r.keyed) {
-		if q == p || q.item.ID != p.item.ID || q.replaced {
+		if q == p || q.item.ID != p.item.ID || q.item.Created != p.item.Created || q.replaced {
 			continue
 		}
 		s.suppress(q, whyReplaced)
@@ -308,12 +321,21 @@ func (s *shard) replaceOlder(r *resident, p *pending) {
 // they were planned for.
 func (s *shard) redrive(p *pending, old *carillon.Item) {
 	p.written = true
-	p.item.Planned = old.Planned
+	p.item.Planned, p.item.State, p.item.Feed = old.Planned, old.State, old.Feed
+	why, handled := old.State.Handled()
+	handled = handled && (old.State.Deleted || !p.note.LocalState)
+	if handled {
+		p.over = why
+	}
 	p.item.Deliveries = append(p.item.Deliveries[:0], old.Deliveries...)
 	p.reserve(len(old.Deliveries))
 	for i := range p.item.Deliveries {
 		row := &p.item.Deliveries[i]
 		if row.Outcome.Class.Terminal() || row.Hint != carillon.HintNone {
+			continue
+		}
+		if handled { // since that run
+			s.end(p.add(i, &carillon.Endpoint{ID: row.Endpoint}), carillon.Outcome{Class: carillon.Suppressed, Reason: why})
 			continue
 		}
 		s.d.metrics.redriven.Inc()

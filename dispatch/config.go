@@ -87,8 +87,17 @@ type Reader interface { //nolint:interfacebloat // one consumer, one room to rea
 	EndpointVersion(u carillon.User, id string) (carillon.Seq, error)
 	// Item is nil without an error when there is none.
 	Item(u carillon.User, created carillon.Seq) (*carillon.Item, error)
+	// Items are a user's items created before a seq, newest first, n at most.
+	Items(u carillon.User, before carillon.Seq, n int) ([]*carillon.Item, error)
 	// Find resolves a derived id.
 	Find(u carillon.User, id carillon.ID) (carillon.Seq, bool, error)
+	// Floor is what the user said of everything before some seqs; Item has
+	// worked it in.
+	Floor(u carillon.User) (carillon.Floor, error)
+	// Sync is what the user's endpoints were told and are owed.
+	Sync(u carillon.User) (carillon.Sync, error)
+	// Owner is whose a push address is.
+	Owner(h carillon.AddressHash) (carillon.Owner, bool, error)
 	// Idem finds a keyed request of the last day.
 	Idem(u carillon.User, rid carillon.RequestID) (carillon.Idem, bool, error)
 	// Due appends up to n due rows of a partition, soonest first, after a row of

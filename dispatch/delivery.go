@@ -22,24 +22,32 @@ const (
 // or queue points to its deliveries.
 type pending struct {
 	r          *resident
+	next, prev *pending // of the same user, newer ones first
 	k          *keeper
 	win        *window // nil when a hint brought it
 	recall     *recall // the hint that brought it, while its row stands
 	item       carillon.Item
 	note       carillon.Notification
 	deliveries []delivery
-	open       int   // deliveries without a terminal outcome
-	held       int   // deliveries that a lane or a vendor still points to
-	extra      int   // credits beyond the record's own
-	late       int   // outcome rows that wait for the next write
-	rowDue     int64 // when the row is written even if deliveries are open, ms
-	moved      int64 // see carillon.ItemRow
+	open       int          // deliveries without a terminal outcome
+	held       int          // deliveries that a lane or a vendor still points to
+	extra      int          // credits beyond the record's own
+	late       int          // outcome rows that wait for the next write
+	rowDue     int64        // when the row is written even if deliveries are open, ms
+	moved      int64        // see carillon.ItemRow
+	was        carillon.Seq // likewise
 	idem       carillon.Idem
 	hasIdem    bool
 	written    bool // the row is
 	unapplied  bool // it counts as applied with the next write
 	hurry      bool // its row goes with the next write
 	replaced   bool // by a newer version: its row must not be written any more
+	// over is why nobody shall get it any more, "" while they shall.
+	over string
+	// clear marks what tells an endpoint of changes made elsewhere: no
+	// notification, in no row and no ledger. Cleared are the ids it names.
+	clear   bool
+	cleared []carillon.ID
 }
 
 // delivery is one planned delivery on its way.
@@ -73,7 +81,23 @@ func (s *shard) newPending(r *resident, k *keeper, win *window) *pending {
 	}
 	p.r, p.k, p.win = r, k, win
 	r.holds++
+	if p.next = r.pendings; p.next != nil {
+		p.next.prev = p
+	}
+	r.pendings = p
 	return p
+}
+
+// unlink takes a pending off its user's list.
+func (r *resident) unlink(p *pending) {
+	if p.prev == nil {
+		r.pendings = p.next
+	} else {
+		p.prev.next = p.next
+	}
+	if p.next != nil {
+		p.next.prev = p.prev
+	}
 }
 
 // settle ends a pending whose row is written and whose deliveries are over.
@@ -92,12 +116,13 @@ func (s *shard) settle(p *pending) {
 	}
 	r := p.r
 	r.holds--
+	r.unlink(p)
 	if !p.item.ID.IsZero() {
 		r.forget(p)
 	}
 	rows := p.item.Deliveries[:0]
 	clear(p.deliveries)
-	*p = pending{deliveries: p.deliveries[:0]}
+	*p = pending{deliveries: p.deliveries[:0], cleared: p.cleared[:0]}
 	p.item.Deliveries = rows
 	if len(s.sparePendings) < spares {
 		s.sparePendings = append(s.sparePendings, p)
@@ -193,7 +218,10 @@ func (s *shard) suppress(p *pending, why string) {
 		d := &p.deliveries[i]
 		switch {
 		case d.row().Outcome.Class.Terminal():
-		case d.row().Hint != carillon.HintNone: // its hint finds the newer version and goes
+		case d.row().Hint != carillon.HintNone:
+			if p.over != "" { // else its hint finds the newer version and goes
+				s.endResting(p, d.row(), o)
+			}
 		case d.again: // its lane gives it back
 			d.again = false
 			s.end(d, o)

@@ -15,6 +15,30 @@ type entry struct {
 	key       string // host/id, of its own memory
 	tenure    uint64
 	endpoints []carillon.Endpoint
+	state     *userState // nil while there is nothing to know
+}
+
+// userState is what is known of a user beside his endpoints: an immutable value.
+type userState struct {
+	floor carillon.Floor
+	sync  carillon.Sync
+	// floorRow and syncRow are the expiries under which their rows stand; 0 when
+	// there is none.
+	floorRow, syncRow int64
+}
+
+func (e *entry) floor() carillon.Floor {
+	if e.state == nil {
+		return nil
+	}
+	return e.state.floor
+}
+
+func (e *entry) sync() carillon.Sync {
+	if e.state == nil {
+		return carillon.Sync{}
+	}
+	return e.state.sync
 }
 
 // cost is about the bytes that the entry holds.
@@ -23,6 +47,10 @@ func (e *entry) cost() int64 {
 	for i := range e.endpoints {
 		p := &e.endpoints[i]
 		n += int64(unsafe.Sizeof(*p)) + int64(len(p.ID)+len(p.Address)+len(p.AppID)+len(p.Locale)+len(p.Environment))
+	}
+	if st := e.state; st != nil {
+		n += int64(unsafe.Sizeof(*st)) + int64(len(st.floor))*int64(unsafe.Sizeof(carillon.FloorMark{})) +
+			int64(len(st.sync.Recent))*int64(unsafe.Sizeof(carillon.ClearedID{})) + int64(len(st.sync.Endpoints))*int64(unsafe.Sizeof(carillon.EndpointSync{}))
 	}
 	return n
 }
@@ -84,11 +112,21 @@ type resident struct {
 	changed bool // entry differs from what the cache may hold
 	parting bool // idle, and waits for the cache's barrier
 
-	waiting []record // records that wait for the load
-	holds   int      // rows not written and deliveries in flight
-	queues  []turn   // endpoints with an unanswered delivery
-	keyed   []*pending
-	idems   []carillon.Idem // of rows not written yet
+	waiting  []record // records that wait for the load
+	holds    int      // rows not written and deliveries in flight
+	queues   []turn   // endpoints with an unanswered delivery
+	pendings *pending // all that is under way for him, the newest first
+	keyed    []*pending
+	idems    []carillon.Idem // of rows not written yet
+
+	k         *keeper    // of his partition
+	touched   []*touched // items whose changed state is not written
+	clears    []clearing // what his endpoints are being told
+	debts     []debt     // records that wait for that, in order
+	owing     bool       // in the shard's list of those to tell something
+	more      bool       // and waits for the rest of one call
+	asked     int64      // when the first of what is owed was asked for at a door, ms
+	syncDirty bool       // its row goes with the next write
 }
 
 func (r *resident) idle() bool { return r.holds == 0 && !r.loading && len(r.waiting) == 0 }
@@ -200,7 +238,10 @@ func (s *shard) newResident() *resident {
 }
 
 func (s *shard) freeResident(r *resident) {
-	*r = resident{waiting: r.waiting[:0], queues: r.queues[:0], keyed: r.keyed[:0], idems: r.idems[:0]}
+	*r = resident{
+		waiting: r.waiting[:0], queues: r.queues[:0], keyed: r.keyed[:0], idems: r.idems[:0],
+		touched: r.touched[:0], clears: r.clears[:0], debts: r.debts[:0],
+	}
 	if len(s.spareResidents) < spares {
 		s.spareResidents = append(s.spareResidents, r)
 	}
@@ -244,9 +285,8 @@ func (d *Dispatcher) load(b *loadBatch, again func(error) bool) {
 	for i, u := range b.names {
 		e := &entry{key: strings.Clone(b.keys[i]), tenure: b.tenures[i]}
 		for {
-			eps, err := d.deps.Store.Endpoints(nil, u)
+			err := d.fill(e, u)
 			if err == nil {
-				e.endpoints = eps
 				break
 			}
 			if !again(err) {
@@ -256,6 +296,30 @@ func (d *Dispatcher) load(b *loadBatch, again func(error) bool) {
 		b.entries[i] = e
 	}
 	b.s.in.loaded(b)
+}
+
+// fill reads what the store knows of a user.
+func (d *Dispatcher) fill(e *entry, u carillon.User) error {
+	eps, err := d.deps.Store.Endpoints(nil, u)
+	if err != nil {
+		return err
+	}
+	floor, err := d.deps.Store.Floor(u)
+	if err != nil {
+		return err
+	}
+	y, err := d.deps.Store.Sync(u)
+	if err != nil {
+		return err
+	}
+	e.endpoints = eps
+	if len(floor) > 0 || !y.Empty() {
+		e.state = &userState{floor: floor, sync: y, syncRow: y.Expires}
+		if len(floor) > 0 {
+			e.state.floorRow = floorExpiry(floor)
+		}
+	}
+	return nil
 }
 
 // loaded gives the waiting records of loaded users their turn.

@@ -8,32 +8,40 @@ import (
 	"carillon/journal"
 )
 
-// minute is the window of the cap on leaves, milliseconds.
-const minute = 60_000
+const (
+	// minute is the window of the cap on leaves, milliseconds.
+	minute = 60_000
+	// causedAtOnce is how many records are appended in one go.
+	causedAtOnce = 4096
+)
 
 // Journal takes the records that applying causes.
 type Journal interface {
 	Append(ctx context.Context, entries []journal.Entry) error
 }
 
-// leaver appends leave(endpoint) for addresses that a vendor says are gone, with
-// a cap a minute and app: a vendor's or an operator's fault looks like mass
-// death, and endpoints are dear.
+// leaver appends the records that applying causes: claims of addresses, evictions
+// of their former owners, and leave(endpoint) for addresses that a vendor says are
+// gone. Of these it allows some a minute and app: a vendor's or an operator's
+// fault looks like mass death, and endpoints are dear.
 type leaver struct {
 	d    *Dispatcher
 	wake chan struct{}
 
 	mu      sync.Mutex
-	waiting []*leaving
+	waiting []*causing
 	window  int64            // the minute that counts are of
 	counts  map[string]int64 // by host
 }
 
-// leaving is one endpoint that shall leave, and the pending that waits for it.
-type leaving struct {
-	p     *pending
+// causing is one record that applying another one causes, and what waits for its
+// acknowledgement: one of the three.
+type causing struct {
 	home  *shard
 	entry journal.Entry
+	p     *pending // found its endpoint gone
+	joint *joint   // a registration, whose address is claimed
+	claim *claim   // an address's, whose former owner is evicted
 }
 
 func newLeaver(d *Dispatcher) *leaver {
@@ -52,7 +60,7 @@ func (l *leaver) allow(host string, now int64) bool {
 	return l.counts[host] <= int64(l.d.cfg.LeavesPerMinute)
 }
 
-func (l *leaver) put(v *leaving) {
+func (l *leaver) put(v *causing) {
 	l.mu.Lock()
 	l.waiting = append(l.waiting, v)
 	l.mu.Unlock()
@@ -72,13 +80,16 @@ func (l *leaver) run(ctx context.Context) {
 		batch := l.waiting
 		l.waiting = nil
 		l.mu.Unlock()
+		for ; len(batch) > causedAtOnce; batch = batch[causedAtOnce:] {
+			l.append(ctx, batch[:causedAtOnce])
+		}
 		l.append(ctx, batch)
 	}
 }
 
 // append tries until the journal has taken the batch: what a vendor found gone
 // is not forgotten, and the deliveries that found it are not settled before.
-func (l *leaver) append(ctx context.Context, batch []*leaving) {
+func (l *leaver) append(ctx context.Context, batch []*causing) {
 	entries := make([]journal.Entry, len(batch))
 	for i, v := range batch {
 		entries[i] = v.entry
@@ -88,17 +99,17 @@ func (l *leaver) append(ctx context.Context, batch []*leaving) {
 		if err == nil {
 			break
 		}
-		l.d.deps.Log.Warn("endpoints that are gone cannot be journalled yet", "endpoints", len(entries), "error", err)
+		l.d.deps.Log.Warn("what applying caused cannot be journalled yet", "records", len(entries), "error", err)
 		if !l.d.pause(storeRetry) {
 			return
 		}
 	}
-	byShard := make(map[*shard][]*pending)
+	byShard := make(map[*shard][]*causing)
 	for _, v := range batch {
-		byShard[v.home] = append(byShard[v.home], v.p)
+		byShard[v.home] = append(byShard[v.home], v)
 	}
-	for s, ps := range byShard {
-		s.in.leftAt(ps)
+	for s, cs := range byShard {
+		s.in.caused(cs)
 	}
 }
 
@@ -121,11 +132,18 @@ func (s *shard) gone(d *delivery, o carillon.Outcome) {
 		Installation: d.endpoint.ID, Incarnation: d.endpoint.Incarnation, Addressed: d.endpoint.Addressed, Reason: "gone",
 	}}
 	p.held++
-	s.d.leaver.put(&leaving{p: p, home: s, entry: journal.Entry{Key: r.user.AppendKey(nil), Value: rec.Append(nil)}})
+	s.d.leaver.put(&causing{p: p, home: s, entry: journal.Entry{Key: r.user.AppendKey(nil), Value: rec.Append(nil)}})
 }
 
-// left ends the wait of a delivery whose endpoint's leave is journalled.
-func (s *shard) left(p *pending) {
-	p.held--
-	s.settle(p)
+// caused goes on with what waited for a record that is journalled now.
+func (s *shard) caused(c *causing) {
+	switch {
+	case c.p != nil:
+		c.p.held--
+		s.settle(c.p)
+	case c.joint != nil:
+		s.part1(c.joint)
+	case c.claim != nil:
+		s.owned(c.claim)
+	}
 }

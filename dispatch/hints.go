@@ -173,8 +173,8 @@ func (h *hints) claim(r *recall) bool {
 	h.out[key] = struct{}{}
 	if r.kind == carillon.HintDue {
 		h.recalled++
-	} else {
-		h.parked[r.lane].recalled++
+	} else if q := h.parked[r.lane]; q != nil {
+		q.recalled++
 	}
 	return true
 }

@@ -269,7 +269,7 @@ func (l *lane) claim(pushes []carillon.Push, taken []*delivery, none bool) []car
 		row := d.row()
 		pushes = append(pushes, carillon.Push{
 			Ref: d, Kind: row.Kind, Attempt: row.Attempts + 1, User: p.r.user, Endpoint: d.endpoint,
-			Notification: &p.note, ID: p.note.ID, Created: p.item.Created, Seq: p.item.Content,
+			Notification: &p.note, ID: p.note.ID, Created: p.item.Created, Seq: p.item.Content, Cleared: p.cleared,
 		})
 	}
 	return pushes

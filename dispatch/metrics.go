@@ -28,6 +28,9 @@ type metrics struct {
 	leaves       *vm.Counter
 	leavesCapped *vm.Counter
 	trimmed      *vm.Counter
+	evictions    *vm.Counter
+	clears       [carillon.Classes]*vm.Counter
+	clearTook    *vm.Histogram
 	rows         *vm.Counter
 	lateRows     *vm.Counter
 	writes       *vm.Histogram
@@ -53,9 +56,14 @@ func newMetrics() *metrics {
 		leaves:       vm.GetOrCreateCounter("carillon_dispatch_endpoints_gone_total"),
 		leavesCapped: vm.GetOrCreateCounter("carillon_dispatch_endpoints_gone_over_cap_total"),
 		trimmed:      vm.GetOrCreateCounter("carillon_dispatch_items_trimmed_total"),
+		evictions:    vm.GetOrCreateCounter("carillon_dispatch_addresses_moved_total"),
+		clearTook:    vm.GetOrCreateHistogram("carillon_dispatch_clear_seconds"),
 		rows:         vm.GetOrCreateCounter(`carillon_dispatch_rows_total{kind="item"}`),
 		lateRows:     vm.GetOrCreateCounter(`carillon_dispatch_rows_total{kind="outcome"}`),
 		writes:       vm.GetOrCreateHistogram("carillon_dispatch_write_seconds"),
+	}
+	for c := range m.clears {
+		m.clears[c] = vm.GetOrCreateCounter(fmt.Sprintf(`carillon_dispatch_clears_total{class=%q}`, carillon.Class(c)))
 	}
 	for p := range m.outcomes {
 		for c := range m.outcomes[p] {
@@ -66,6 +74,8 @@ func newMetrics() *metrics {
 	}
 	return m
 }
+
+func (m *metrics) clear(c carillon.Class) { m.clears[c].Inc() }
 
 func (m *metrics) outcome(p carillon.Platform, c carillon.Class) { m.outcomes[p][c].Inc() }
 

@@ -36,6 +36,9 @@ func (s *shard) mustPark(d *delivery, l *lane) bool {
 	if l.closed() {
 		return true
 	}
+	if d.p.clear {
+		return false // it waits behind what is unanswered, not behind what is parked
+	}
 	if rc := d.p.recall; rc != nil || d.row().Attempts > 0 {
 		return false // it has its turn, or takes a new one
 	}
@@ -48,6 +51,14 @@ func (s *shard) waitingLane(d *delivery) waitingLane {
 
 // park leaves a delivery to its lane's parked rows.
 func (s *shard) park(d *delivery) {
+	switch {
+	case d.p.clear:
+		s.postpone(d)
+		return
+	case d.p.over != "": // since it went to its lane
+		s.end(d, carillon.Outcome{Class: carillon.Suppressed, Reason: d.p.over})
+		return
+	}
 	if rc := d.p.recall; rc != nil && rc.kind == carillon.HintParked { // its row stands as it is
 		s.unrecall(d.p)
 		return
@@ -153,15 +164,17 @@ func (s *shard) recall(rc *recall) {
 
 // recalled takes a delivery up again where its hint left it.
 func (s *shard) recalled(r *resident, rc *recall) {
-	var it *carillon.Item
-	if !s.must("item", func() (err error) {
-		it, err = s.d.deps.Store.Item(r.user, rc.ref.Created)
-		return err
-	}) {
+	r.k = rc.k
+	if rc.ref.Kind == carillon.KindClear {
+		s.recallClear(r, rc)
+		return
+	}
+	it := s.present(r, rc.ref.Created)
+	if s.broken {
 		return
 	}
 	at := -1
-	if it != nil && it.Content == rc.ref.Content && !it.State.Deleted {
+	if it != nil && it.Content == rc.ref.Content {
 		at = slices.IndexFunc(it.Deliveries, func(d carillon.Delivery) bool {
 			return d.Endpoint == rc.ref.Endpoint && d.Hint == rc.kind && !d.Outcome.Class.Terminal()
 		})
@@ -177,6 +190,7 @@ func (s *shard) recalled(r *resident, rc *recall) {
 	p := s.newPending(r, rc.k, nil)
 	p.recall, p.written = rc, true
 	p.item = *it
+	p.item.Deliveries = slices.Clone(it.Deliveries)
 	if err := journal.DecodeNotification(it.Body, &p.note); err != nil {
 		s.d.deps.Log.Error("an item's content cannot be decoded; its delivery is rejected", "user", r.key, "created", it.Created.String(), "error", err)
 	}
@@ -194,7 +208,11 @@ func (s *shard) recalled(r *resident, rc *recall) {
 	if d.probe = rc.probe; d.probe {
 		d.lane = s.lane(rc.lane.lane)
 	}
+	why, handled := it.State.Handled()
 	switch {
+	case handled && (it.State.Deleted || !p.note.LocalState):
+		p.over = why
+		s.end(d, carillon.Outcome{Class: carillon.Suppressed, Reason: why})
 	case p.item.Expires <= s.now:
 		s.end(d, carillon.Outcome{Class: carillon.Expired})
 	case s.fresh(d):

@@ -29,6 +29,9 @@ type memory struct {
 	idems     map[carillon.RequestID]carillon.Idem
 	progress  map[int32]carillon.Progress
 	versions  map[string]carillon.Seq // of endpoints, left ones too
+	floors    map[carillon.User]carillon.Floor
+	syncs     map[carillon.User]carillon.Sync
+	owners    map[carillon.AddressHash]carillon.Owner
 	dues      []carillon.DueRow
 	parked    []carillon.ParkedRow
 	itemRows  int
@@ -44,6 +47,9 @@ func newMemory() *memory {
 		idems:     map[carillon.RequestID]carillon.Idem{},
 		progress:  map[int32]carillon.Progress{},
 		versions:  map[string]carillon.Seq{},
+		floors:    map[carillon.User]carillon.Floor{},
+		syncs:     map[carillon.User]carillon.Sync{},
+		owners:    map[carillon.AddressHash]carillon.Owner{},
 	}
 }
 
@@ -75,18 +81,56 @@ func (m *memory) Item(u carillon.User, created carillon.Seq) (*carillon.Item, er
 		return nil, m.fault
 	}
 	it.Deliveries = slices.Clone(it.Deliveries)
+	m.floors[u].Merge(it.Content, &it.State)
 	return &it, nil
+}
+
+func (m *memory) Items(u carillon.User, before carillon.Seq, n int) ([]*carillon.Item, error) {
+	m.mu.Lock()
+	created := slices.Sorted(maps.Keys(m.items[u]))
+	m.mu.Unlock()
+	var items []*carillon.Item
+	for _, c := range slices.Backward(created) {
+		if c < before && len(items) < n {
+			it, err := m.Item(u, c)
+			if err != nil {
+				return nil, err
+			}
+			items = append(items, it)
+		}
+	}
+	return items, nil
+}
+
+func (m *memory) Floor(u carillon.User) (carillon.Floor, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.floors[u], m.fault
+}
+
+func (m *memory) Sync(u carillon.User) (carillon.Sync, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.syncs[u], m.fault
+}
+
+func (m *memory) Owner(h carillon.AddressHash) (carillon.Owner, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	o, ok := m.owners[h]
+	return o, ok, m.fault
 }
 
 func (m *memory) Find(u carillon.User, id carillon.ID) (carillon.Seq, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	var newest carillon.Seq
 	for seq, it := range m.items[u] {
 		if it.ID == id {
-			return seq, true, m.fault
+			newest = max(newest, seq)
 		}
 	}
-	return 0, false, m.fault
+	return newest, newest != 0, m.fault
 }
 
 func (m *memory) Idem(_ carillon.User, rid carillon.RequestID) (carillon.Idem, bool, error) {
@@ -115,7 +159,7 @@ func (m *memory) Write(rows *carillon.Rows, _ bool) error {
 		}
 		it := *r.Item
 		it.Deliveries = slices.Clone(it.Deliveries)
-		it.Body = slices.Clone(it.Body)
+		it.Body, it.Feed = slices.Clone(it.Body), max(it.Content, it.State.Seq())
 		m.items[u][it.Created] = it
 		m.itemRows++
 	}
@@ -158,6 +202,17 @@ func (m *memory) Write(rows *carillon.Rows, _ bool) error {
 	slices.SortFunc(m.parked, compareParked)
 	for _, r := range rows.Idems {
 		m.idems[r.Idem.RID] = r.Idem
+	}
+	for _, r := range rows.Floors {
+		m.floors[own(r.User)] = slices.Clone(r.Floor)
+	}
+	for _, r := range rows.Syncs {
+		y := r.Sync
+		y.Recent, y.Endpoints = slices.Clone(y.Recent), slices.Clone(y.Endpoints)
+		m.syncs[own(r.User)] = y
+	}
+	for _, r := range rows.Owners {
+		m.owners[r.Address] = r.Owner
 	}
 	for _, p := range rows.Positions {
 		m.progress[p.Partition] = p
@@ -272,7 +327,7 @@ func (s *sender) Send(pushes []carillon.Push) {
 	reply := s.v.reply
 	for _, p := range pushes {
 		n := *p.Notification // what a push points to is reused after its answer
-		p.Notification = &n
+		p.Notification, p.Cleared = &n, slices.Clone(p.Cleared)
 		s.v.log = append(s.v.log, p)
 		if reply == nil {
 			s.v.pushes = append(s.v.pushes, p)
@@ -379,16 +434,23 @@ type rig struct {
 	journal leavesJournal
 }
 
-// leavesJournal keeps what applying appends.
+// leavesJournal keeps what applying appends: claims of addresses apart.
 type leavesJournal struct {
 	mu      sync.Mutex
 	entries []journal.Entry
+	claims  []journal.Entry
 }
 
 func (j *leavesJournal) Append(_ context.Context, entries []journal.Entry) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.entries = append(j.entries, entries...)
+	for _, e := range entries {
+		if _, _, ok := carillon.SplitUserKey(e.Key); ok {
+			j.entries = append(j.entries, e)
+		} else {
+			j.claims = append(j.claims, e)
+		}
+	}
 	return nil
 }
 

@@ -35,6 +35,7 @@ func (s *shard) flush(all bool) {
 	if s.broken {
 		return
 	}
+	s.touchedRows()
 	wait := s.unsent[:0]
 	for _, p := range s.unsent {
 		switch {
@@ -53,7 +54,8 @@ func (s *shard) flush(all bool) {
 	clear(s.unsent[len(wait):])
 	s.unsent = wait
 	s.dirty, s.finished = 0, 0
-	if len(s.rows.Items)+len(s.rows.Outcomes)+len(s.rows.Endpoints)+len(s.rows.Idems)+len(s.rows.Dues)+len(s.rows.Parked) > 0 {
+	s.stateRows()
+	if len(s.rows.Floors)+len(s.rows.Syncs)+len(s.rows.Owners)+len(s.rows.Items)+len(s.rows.Outcomes)+len(s.rows.Endpoints)+len(s.rows.Idems)+len(s.rows.Dues)+len(s.rows.Parked) > 0 {
 		began := s.d.deps.Clock.Now()
 		crash(crashSettle)
 		if !s.must("write", func() error { return s.d.deps.Store.Write(&s.rows, false) }) {
@@ -66,9 +68,45 @@ func (s *shard) flush(all bool) {
 	s.written()
 }
 
+// touchedRows adds the rows of items whose state changed.
+func (s *shard) touchedRows() {
+	for _, t := range s.touched {
+		s.rows.Items = append(s.rows.Items, carillon.ItemRow{User: t.r.user, Item: t.item, Moved: t.moved, Was: t.was})
+	}
+}
+
+// stateRows adds the rows of what users' endpoints are owed.
+func (s *shard) stateRows() {
+	for _, r := range s.syncs {
+		st := r.entry.state
+		s.rows.Syncs = append(s.rows.Syncs, carillon.SyncRow{User: r.user, Sync: st.sync, Moved: st.syncRow})
+		st.syncRow = st.sync.Expires // of an entry that is nobody's but this user's yet
+	}
+}
+
+// wroteState lets go of what touchedRows and stateRows added, and settles what
+// waited for it.
+func (s *shard) wroteState() {
+	for i, t := range s.touched {
+		s.touched[i] = nil
+		t.r.touched = t.r.touched[:0]
+		t.r.holds--
+		s.leave(t.r)
+	}
+	s.touched = s.touched[:0]
+	for i, r := range s.syncs {
+		s.syncs[i] = nil
+		r.syncDirty = false
+		s.settleDebts(r)
+		r.holds--
+		s.leave(r)
+	}
+	s.syncs = s.syncs[:0]
+}
+
 // row adds a notification's row to the batch.
 func (s *shard) row(p *pending) {
-	s.rows.Items = append(s.rows.Items, carillon.ItemRow{User: p.r.user, Item: &p.item, Moved: p.moved})
+	s.rows.Items = append(s.rows.Items, carillon.ItemRow{User: p.r.user, Item: &p.item, Moved: p.moved, Was: p.was})
 	for i := range p.item.Deliveries {
 		s.hintRow(p, &p.item.Deliveries[i])
 	}
@@ -91,6 +129,11 @@ func (s *shard) written() {
 	clear(s.rows.Idems)
 	s.rows.Items, s.rows.Outcomes = s.rows.Items[:0], s.rows.Outcomes[:0]
 	s.rows.Endpoints, s.rows.Idems = s.rows.Endpoints[:0], s.rows.Idems[:0]
+	s.forgetClaims()
+	clear(s.rows.Floors)
+	clear(s.rows.Syncs)
+	clear(s.rows.Owners)
+	s.rows.Floors, s.rows.Syncs, s.rows.Owners = s.rows.Floors[:0], s.rows.Syncs[:0], s.rows.Owners[:0]
 	clear(s.rows.Dues)
 	clear(s.rows.Parked)
 	s.rows.Dues, s.rows.Parked = s.rows.Dues[:0], s.rows.Parked[:0]
@@ -100,6 +143,7 @@ func (s *shard) written() {
 	}
 	s.notes = s.notes[:0]
 	s.refund()
+	s.wroteState()
 	for i, p := range s.wrote {
 		p.written = true
 		p.win.applied()
@@ -121,11 +165,20 @@ func (s *shard) written() {
 	}
 	s.lates = s.lates[:0]
 	for i, a := range s.applied {
-		a.win.applied()
-		a.win.settled()
-		a.r.holds--
-		s.leave(a.r)
 		s.applied[i] = applied{}
+		switch {
+		case a.joint != nil:
+			s.part1(a.joint)
+		case a.debt:
+			a.win.applied()
+		default:
+			a.win.applied()
+			a.win.settled()
+		}
+		if a.r != nil {
+			a.r.holds--
+			s.leave(a.r)
+		}
 	}
 	s.applied = s.applied[:0]
 }

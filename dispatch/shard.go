@@ -25,6 +25,9 @@ type shard struct {
 	missing   []*resident
 	parting   []*resident // changed and idle; they leave at the next barrier
 	partAt    int64
+	owing     []*resident // whose endpoints are to be told something
+	windows   []opened    // of clears, by their ends
+	ended     int         // so many of these are over
 	lanes     map[carillon.Lane]*lane
 
 	out               [][]*outgoing // by lane
@@ -37,15 +40,18 @@ type shard struct {
 	targets []carillon.Target
 
 	rows      carillon.Rows
-	unsent    []*pending // rows not written yet, in order
-	wrote     []*pending // being written
-	finished  int        // of unsent, how many need wait for nothing
-	dirty     int64      // since when something waits for the next write, ms; 0 = nothing
-	broken    bool       // the store failed while stopping: nothing counts any more
-	lates     []*pending // whose outcome rows are in rows
-	applied   []applied  // other records whose rows are in rows
-	notes     []note     // hints whose rows are in rows
-	untrimmed int        // item rows since a user was trimmed last
+	unsent    []*pending                      // rows not written yet, in order
+	wrote     []*pending                      // being written
+	finished  int                             // of unsent, how many need wait for nothing
+	dirty     int64                           // since when something waits for the next write, ms; 0 = nothing
+	broken    bool                            // the store failed while stopping: nothing counts any more
+	lates     []*pending                      // whose outcome rows are in rows
+	applied   []applied                       // other records whose rows are in rows
+	notes     []note                          // hints whose rows are in rows
+	touched   []*touched                      // items whose state goes with the next write
+	syncs     []*resident                     // whose sync rows go with the next write
+	claims    map[carillon.AddressHash]*claim // owners whose rows are not written
+	untrimmed int                             // item rows since a user was trimmed last
 
 	spareResidents []*resident
 	sparePendings  []*pending
@@ -55,7 +61,11 @@ type shard struct {
 // applied is a record that is done when the next write is.
 type applied struct {
 	win *window
-	r   *resident
+	r   *resident // nil when it is no user's
+	// joint, when set, ends with the last of its parts.
+	joint *joint
+	// debt tells that it settles later, when what it owes is told.
+	debt bool
 }
 
 // inbox is how others reach a shard: they append under a lock and wake it once.
@@ -67,7 +77,7 @@ type inbox struct {
 	answers []answer
 	loads   []*loadBatch
 	recalls []*recall
-	left    []*pending
+	left    []*causing
 	credits bool // there may be more
 }
 
@@ -87,9 +97,9 @@ func (in *inbox) recall(r *recall) {
 	nudge(in.wake)
 }
 
-func (in *inbox) leftAt(ps []*pending) {
+func (in *inbox) caused(cs []*causing) {
 	in.mu.Lock()
-	in.left = append(in.left, ps...)
+	in.left = append(in.left, cs...)
 	in.mu.Unlock()
 	nudge(in.wake)
 }
@@ -121,7 +131,7 @@ type mail struct {
 	answers []answer
 	loads   []*loadBatch
 	recalls []*recall
-	left    []*pending
+	left    []*causing
 	credits bool
 }
 
@@ -145,7 +155,7 @@ func (in *inbox) take(m *mail) {
 func newShard(d *Dispatcher, index int) *shard {
 	return &shard{
 		d: d, index: index, in: inbox{wake: make(chan struct{}, 1)},
-		residents: make(map[uint64]*resident), lanes: make(map[carillon.Lane]*lane),
+		residents: make(map[uint64]*resident), lanes: make(map[carillon.Lane]*lane), claims: make(map[carillon.AddressHash]*claim),
 		random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // jitter needs no secrecy
 	}
 }
@@ -182,12 +192,13 @@ func (s *shard) round(m *mail) {
 	for _, r := range m.recalls {
 		s.recall(r)
 	}
-	for _, a := range m.left {
-		s.left(a)
+	for _, c := range m.left {
+		s.caused(c)
 	}
 	for i := range m.slices {
 		s.slice(&m.slices[i])
 	}
+	s.tellOwing()
 	s.requestLoads()
 	s.post(m.credits || slices.ContainsFunc(s.short, s.slow))
 	s.flushIfDue()
@@ -201,6 +212,10 @@ func (s *shard) round(m *mail) {
 func (s *shard) slice(sl *slice) {
 	for _, i := range sl.index {
 		rec := record{win: sl.win, f: &sl.records[i], hash: sl.hashes[i]}
+		if _, _, ok := carillon.SplitUserKey(rec.f.Key); !ok { // an address's, not a user's
+			s.unkeyed(rec)
+			continue
+		}
 		r := s.resident(rec)
 		if r.loading {
 			r.waiting = append(r.waiting, rec)
@@ -228,6 +243,11 @@ func (s *shard) answer(a *answer) {
 		s.settle(p)
 		return
 	}
+	if p.clear {
+		s.pass(d)
+		s.told(d, a)
+		return
+	}
 	row := d.row()
 	row.Handed, row.Answered, row.Kind = d.handed, a.at, a.kind
 	if !a.o.Unsent {
@@ -243,6 +263,8 @@ func (s *shard) answer(a *answer) {
 		}
 	case p.replaced:
 		s.end(d, carillon.Outcome{Class: carillon.Suppressed, Reason: whyReplaced})
+	case p.over != "":
+		s.end(d, abandoned(a.o, p.over))
 	default:
 		row.Outcome = a.o
 		s.d.metrics.retries.Inc()
@@ -285,6 +307,9 @@ func (s *shard) arm() {
 		if at := s.parkAt(o); at != 0 {
 			sooner(at)
 		}
+	}
+	if s.ended < len(s.windows) {
+		sooner(s.windows[s.ended].end)
 	}
 	if next == 0 || s.armed != 0 && s.armed <= next {
 		return

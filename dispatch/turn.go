@@ -87,7 +87,11 @@ func (s *shard) pass(d *delivery) {
 func (s *shard) fresh(d *delivery) bool {
 	e, row := d.p.r.entry, d.row()
 	i := e.find(d.endpoint.ID)
-	if i < 0 || e.endpoints[i].Incarnation != row.Incarnation {
+	left := i < 0 || e.endpoints[i].Incarnation != row.Incarnation
+	if d.p.clear {
+		return s.freshClear(d, left, i)
+	}
+	if left {
 		s.end(d, carillon.Outcome{Class: carillon.Suppressed, Reason: whyLeft})
 		return false
 	}

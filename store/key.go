@@ -40,7 +40,7 @@ const (
 	KindEndpoint Kind = 0x01 // installation id
 	KindItem     Kind = 0x02 // created seq, newest first
 	KindID       Kind = 0x03 // derived id (16): its created seq
-	KindFeed     Kind = 0x04 // seq of its last change, when that is not the created one: its created seq
+	KindFeed     Kind = 0x04 // seq of an item's last change, when that is not the created one, and its created seq
 	KindOutcome  Kind = 0x05 // created seq newest first, content seq, turn (1), installation id
 	KindIdem     Kind = 0x06 // request id (16)
 
@@ -203,16 +203,19 @@ func AppendIDKey(dst []byte, g Generation, u carillon.User, id carillon.ID) []by
 }
 
 // AppendFeedKey appends the key of a feed entry.
-func AppendFeedKey(dst []byte, g Generation, u carillon.User, at carillon.Seq) []byte {
-	return binary.BigEndian.AppendUint64(AppendPrefix(dst, g, u, KindFeed), uint64(at))
+func AppendFeedKey(dst []byte, g Generation, u carillon.User, at, created carillon.Seq) []byte {
+	dst = binary.BigEndian.AppendUint64(AppendPrefix(dst, g, u, KindFeed), uint64(at))
+	return binary.BigEndian.AppendUint64(dst, uint64(created))
 }
 
-// ReadFeedKey is the seq of a feed entry by what follows the prefix in its key.
-func ReadFeedKey(suffix []byte) (at carillon.Seq, ok bool) {
-	if len(suffix) != seqBytes {
-		return 0, false
+// ReadFeedKey is a feed entry by what follows the prefix in its key.
+func ReadFeedKey(suffix []byte) (e carillon.FeedEntry, ok bool) {
+	if len(suffix) != 2*seqBytes {
+		return e, false
 	}
-	return carillon.Seq(binary.BigEndian.Uint64(suffix)), true
+	e.Seq = carillon.Seq(binary.BigEndian.Uint64(suffix))
+	e.Created = carillon.Seq(binary.BigEndian.Uint64(suffix[seqBytes:]))
+	return e, true
 }
 
 // AppendEndpointKey appends the key of an endpoint.

@@ -20,7 +20,7 @@ func TestGoldenKeys(t *testing.T) {
 		line("item", store.AppendItemKey(nil, g, alice, carillon.MakeSeq(1, 1000))),
 		line("item of an odd user", store.AppendItemKey(nil, g, odd, carillon.MakeSeq(1, 1000))),
 		line("id", store.AppendIDKey(nil, g, alice, sampleItem().ID)),
-		line("feed", store.AppendFeedKey(nil, g, alice, carillon.MakeSeq(1, 1010))),
+		line("feed", store.AppendFeedKey(nil, g, alice, carillon.MakeSeq(1, 1010), carillon.MakeSeq(1, 1000))),
 		line("outcome", store.AppendOutcomeKey(nil, g, sampleOutcome())),
 		line("endpoint", store.AppendEndpointKey(nil, g, alice, "phone")),
 		line("idem", store.AppendIdemKey(nil, g, alice, carillon.RequestID{0xaa})),

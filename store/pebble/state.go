@@ -134,13 +134,13 @@ func (s *Store) Feed(dst []carillon.FeedEntry, u carillon.User, after carillon.S
 func entries(it *pebble.Iterator, dst []carillon.FeedEntry, from int, g store.Generation, u carillon.User, after carillon.Seq, n int, now int64) ([]carillon.FeedEntry, error) {
 	var room [keyRoom]byte
 	prefix := len(store.AppendPrefix(room[:0], g, u, store.KindFeed))
-	for ok := it.SeekPrefixGE(store.AppendFeedKey(room[:0], g, u, after+1)); ok; ok = it.Next() {
-		at, ok := store.ReadFeedKey(it.Key()[prefix:])
+	for ok := it.SeekPrefixGE(store.AppendFeedKey(room[:0], g, u, after+1, 0)); ok; ok = it.Next() {
+		e, ok := store.ReadFeedKey(it.Key()[prefix:])
 		if !ok {
 			return dst, store.ErrRow
 		}
 		full := len(dst)-from >= n
-		if full && at > dst[len(dst)-1].Seq {
+		if full && e.Seq > dst[len(dst)-1].Seq {
 			break
 		}
 		row, err := it.ValueAndErr()
@@ -154,7 +154,7 @@ func entries(it *pebble.Iterator, dst []carillon.FeedEntry, from int, g store.Ge
 		if f.Expires <= now {
 			continue
 		}
-		dst = insert(dst, from, carillon.FeedEntry{Seq: at, Created: f.Created})
+		dst = insert(dst, from, e)
 		if full {
 			dst = dst[:from+n]
 		}
@@ -162,13 +162,13 @@ func entries(it *pebble.Iterator, dst []carillon.FeedEntry, from int, g store.Ge
 	return dst, nil
 }
 
-// insert puts an entry into its place in dst[from:]; of two at one seq one stays.
+// insert puts an entry into its place in dst[from:].
 func insert(dst []carillon.FeedEntry, from int, e carillon.FeedEntry) []carillon.FeedEntry {
 	i := len(dst)
-	for i > from && dst[i-1].Seq > e.Seq {
+	for i > from && (dst[i-1].Seq > e.Seq || dst[i-1].Seq == e.Seq && dst[i-1].Created > e.Created) {
 		i--
 	}
-	if i > from && dst[i-1].Seq == e.Seq {
+	if i > from && dst[i-1] == e { // a version in another generation
 		return dst
 	}
 	dst = append(dst, e)

@@ -131,7 +131,7 @@ func (s *Store) dropRefs(b *pebble.Batch, d *directory, u carillon.User, it *car
 		return nil
 	}
 	for _, g := range s.generationsOf(d, store.KindFeed, now) {
-		if err := s.dropRef(b, store.AppendFeedKey(nil, g, u, it.Feed), it.Created); err != nil {
+		if err := s.dropRef(b, store.AppendFeedKey(nil, g, u, it.Feed, it.Created), it.Created); err != nil {
 			return err
 		}
 	}

@@ -211,7 +211,7 @@ func (w *writer) refs(row *carillon.ItemRow, old store.Generation, moved bool) e
 	}
 	at := store.Version(it)
 	if was := row.Was; was > it.Created && (was != at || moved) {
-		w.key = store.AppendFeedKey(w.key[:0], old, row.User, was)
+		w.key = store.AppendFeedKey(w.key[:0], old, row.User, was, it.Created)
 		if err := w.b.Delete(w.key, nil); err != nil {
 			return err
 		}
@@ -219,7 +219,7 @@ func (w *writer) refs(row *carillon.ItemRow, old store.Generation, moved bool) e
 	if at == it.Created {
 		return nil
 	}
-	return put(store.KindFeed, func(g store.Generation) []byte { return store.AppendFeedKey(w.key[:0], g, row.User, at) })
+	return put(store.KindFeed, func(g store.Generation) []byte { return store.AppendFeedKey(w.key[:0], g, row.User, at, it.Created) })
 }
 
 func (w *writer) outcome(row *carillon.OutcomeRow) error {
