@@ -19,6 +19,10 @@ type Store interface {
 	// no bound) in their order or newest first, without their deliveries, until
 	// it returns false. The item is fn's until then. Rows is how many were read.
 	History(u carillon.User, from, to carillon.Seq, newestFirst bool, fn func(it *carillon.Item) bool) (rows int, err error)
+	// Changes calls fn for the entries of a part of the user's feed in ascending
+	// order, tombstones included, until it returns false. Next is where to go on;
+	// zero at the end.
+	Changes(u carillon.User, r carillon.FeedRange, fn func(at carillon.Place, it *carillon.Item) bool) (next carillon.Place, rows int, err error)
 	// Progress is how far a partition is.
 	Progress(partition int32) (carillon.Progress, error)
 }
@@ -73,7 +77,7 @@ func (f *Feed) Register(rt *httpapi.Router) {
 		rt.Handle("GET", graph, f.list)
 		rt.Handle("GET", graph+"/$count", f.counted)
 		rt.Handle("GET", graph+"/{nid}", f.one)
-		rt.NotYet("GET", graph+"/delta", "delta queries")
+		rt.Handle("GET", graph+"/delta", f.delta)
 		rt.NotYet("PATCH", graph+"/{nid}", "read and dismissed state")
 		rt.NotYet("DELETE", graph+"/{nid}", "deleting a notification")
 		rt.NotYet("POST", own+"/notifications/state", "state of many notifications at once")

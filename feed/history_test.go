@@ -28,10 +28,21 @@ func (c *counting) History(u carillon.User, from, to carillon.Seq, newestFirst b
 	return n, err
 }
 
+func (c *counting) Changes(u carillon.User, r carillon.FeedRange, fn func(at carillon.Place, it *carillon.Item) bool) (carillon.Place, int, error) {
+	next, n, err := c.Store.Changes(u, r, fn)
+	c.rows, c.most = c.rows+n, max(c.most, n)
+	return next, n, err
+}
+
 // newStore is an embedded store in a directory of the test.
 func newStore(t testing.TB) *counting {
 	t.Helper()
-	s, err := pebble.Open(pebble.Config{Dir: t.TempDir()}, &carillon.Clock{}, slog.New(slog.DiscardHandler))
+	return newStoreAt(t, &carillon.Clock{})
+}
+
+func newStoreAt(t testing.TB, clock *carillon.Clock) *counting {
+	t.Helper()
+	s, err := pebble.Open(pebble.Config{Dir: t.TempDir()}, clock, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

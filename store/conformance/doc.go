@@ -74,6 +74,9 @@ type Feed interface {
 	// to (0: no bound), in their order or newest first, without their
 	// deliveries, until it returns false. Rows is how many were read.
 	History(u carillon.User, from, to carillon.Seq, newestFirst bool, fn func(it *carillon.Item) bool) (rows int, err error)
+	// Changes calls fn for the entries of a part of the feed in ascending order
+	// until it returns false. Next is where to go on; zero at the end.
+	Changes(u carillon.User, r carillon.FeedRange, fn func(at carillon.Place, it *carillon.Item) bool) (next carillon.Place, rows int, err error)
 }
 
 // Backend is a store under test.
@@ -105,6 +108,8 @@ func Run(t *testing.T, b Backend) {
 		{"later outcomes are merged by rank", testOutcomes},
 		{"items are listed newest first", testItems},
 		{"history is walked in both directions", testHistory},
+		{"the feed has every item once, at its last change", testChanges},
+		{"a floor mark is in the feed with what it changed", testChangesOfMarks},
 		{"derived ids lead to their items", testFind},
 		{"a moved item has one version", testMoved},
 		{"requests are remembered until they expire", testIdem},

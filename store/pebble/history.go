@@ -26,27 +26,27 @@ func (s *Store) History(u carillon.User, from, to carillon.Seq, newestFirst bool
 	if err != nil {
 		return 0, err
 	}
-	w := series{kind: store.KindItem, newestFirst: newestFirst}
+	w := series{kind: store.KindItem, newestFirst: newestFirst, rows: &rows}
 	defer w.close()
 	for _, g := range s.generationsOf(dir, store.KindItem, now) {
 		if err := w.add(view, g, u, from, to); err != nil {
-			return w.rows, err
+			return rows, err
 		}
 	}
 	var items [2]carillon.Item
 	for {
 		it, err := w.item(&items)
 		if it == nil || err != nil {
-			return w.rows, errors.Join(err, s.health.err())
+			return rows, errors.Join(err, s.health.err())
 		}
 		if it.Expires > now {
 			floor.Merge(it.Content, &it.State)
 			if !fn(it) {
-				return w.rows, s.health.err()
+				return rows, s.health.err()
 			}
 		}
 		if err := w.pass(it.Created); err != nil {
-			return w.rows, err
+			return rows, err
 		}
 	}
 }
@@ -57,7 +57,7 @@ type series struct {
 	kind        store.Kind
 	newestFirst bool
 	strands     []strand
-	rows        int
+	rows        *int // read so far
 }
 
 // strand is one generation's part of a series.
@@ -121,7 +121,7 @@ func (w *series) read(st *strand) error {
 	if !st.valid {
 		return st.it.Error()
 	}
-	w.rows++
+	*w.rows++
 	key := st.it.Key()[st.prefix:]
 	var ok bool
 	if w.kind == store.KindItem {
