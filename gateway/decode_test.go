@@ -374,3 +374,17 @@ func TestPlain(t *testing.T) {
 		}
 	}
 }
+
+// TestLongNames: what a sender makes up is not sent back in full.
+func TestLongNames(t *testing.T) {
+	name := strings.Repeat("n", 5000)
+	for _, body := range []string{
+		`{"targetHostName":"a","payload":{"` + name + `":1}}`, `{"` + name + `":1,"` + name + `":2}`,
+		`{"platformOptions":{"` + name + `":1}}`, `{"targetPolicy":{"` + name + `":1}}`, `{"platformOptions":{"data":{"aps` + `":{"` + name + `":1}}}}`,
+	} {
+		var d decoder
+		if err := d.decode([]byte(body), false, testNow); err == nil || len(err.Target) > 300 || len(err.Message) > 600 {
+			t.Errorf("%.60s: %.900v", body, err)
+		}
+	}
+}

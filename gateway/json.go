@@ -42,9 +42,16 @@ func (c *cursor) fail(what string) {
 	}
 }
 
+// maxTarget bounds the path of a property that is told: a name is as long as its
+// sender likes.
+const maxTarget = 200
+
 // fault keeps the first fault of the content: target is the property's path.
 func (c *cursor) fault(target, format string, args ...any) {
 	if c.err == nil {
+		if len(target) > maxTarget {
+			target = target[:maxTarget] + "…"
+		}
 		c.err = carillon.Errorf(carillon.CodeInvalidRequest, target, format, args...)
 	}
 }

@@ -117,6 +117,7 @@ func Fit(p *carillon.Push) carillon.Kind {
 		return fcm.Fit(p)
 	case carillon.Windows:
 		return wns.Fit(p)
+	case carillon.PlatformNone, carillon.Web, carillon.Polling:
 	}
 	return p.Kind
 }

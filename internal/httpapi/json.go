@@ -72,10 +72,21 @@ func appendEscape(dst []byte, c byte) []byte {
 // AppendTime appends a time given in milliseconds since 1970 as a quoted
 // RFC 3339 date in UTC with milliseconds, Graph's DateTimeOffset.
 func AppendTime(dst []byte, ms int64) []byte {
-	dst = append(dst, '"')
-	dst = time.UnixMilli(ms).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
-	return append(dst, '"')
+	t := time.UnixMilli(ms).UTC()
+	year, month, day := t.Date()
+	if year < 0 || year > 9999 { // RFC 3339 has four digits
+		return t.AppendFormat(dst, `"2006-01-02T15:04:05.000Z"`)
+	}
+	hour, minute, second := t.Clock()
+	milli := t.Nanosecond() / int(time.Millisecond)
+	return append(dst, '"',
+		digit(year/1000), digit(year/100), digit(year/10), digit(year), '-', digit(int(month)/10), digit(int(month)), '-', digit(day/10), digit(day), 'T',
+		digit(hour/10), digit(hour), ':', digit(minute/10), digit(minute), ':', digit(second/10), digit(second), '.',
+		digit(milli/100), digit(milli/10), digit(milli), 'Z', '"')
 }
+
+// digit is the last decimal digit of n.
+func digit(n int) byte { return "0123456789"[n%10] }
 
 // AppendTimeOrNull is [AppendTime], with null for 0.
 func AppendTimeOrNull(dst []byte, ms int64) []byte {

@@ -152,6 +152,7 @@ func (s *Server) build(hard context.Context) *fasthttp.Server {
 		MaxIdleWorkerDuration:         200 * time.Millisecond, // how long its cleaner outlives Run
 		DisablePreParseMultipartForm:  true,
 		NoDefaultContentType:          true,
+		LazyRequestTime:               true, // the clock's time is asked for instead
 		CloseOnShutdown:               true,
 		SecureErrorLogMessage:         true,
 		DisableHeaderNamesNormalizing: false,
@@ -248,6 +249,7 @@ func (s *Server) acquire(hard context.Context, c *fasthttp.RequestCtx) *Request 
 		r = &Request{srv: s, scratch: make([]byte, 0, scratchBytes)}
 	}
 	r.ctx, r.base, r.started = c, hard, s.clock.Now()
+	c.Response.Header.DisableNormalizing() // names go out as they are written
 	r.path = c.URI().PathOriginal()
 	r.client = clientRequestID(c.Request.Header.Peek("client-request-id"))
 	r.id = newRequestID()
