@@ -54,7 +54,12 @@ func TestTestingGuide(t *testing.T) {
 		log, _ := os.ReadFile(filepath.Join(dir, "carillon.log"))
 		t.Fatalf("%v\n%s\n%s", err, out, log)
 	}
-	t.Logf("%s", out)
+	told, err := os.ReadFile(filepath.Join(dir, "carillon.json"))
+	for _, want := range []string{`"apns": "127.0.0.1:`, `"token": "127.0.0.1:`, `"caFile": "`, `"seed": `} {
+		if err != nil || !strings.Contains(string(told), want) {
+			t.Errorf("%v: no %s in %s", err, want, told)
+		}
+	}
 	// Ctrl-C left nothing behind.
 	data, err := os.ReadFile(filepath.Join(dir, "data"))
 	if err != nil {

@@ -102,7 +102,15 @@ func TestBackgroundBudget(t *testing.T) {
 	if tray := r.Tray(dev); len(tray) != 1 || tray[0].NotificationID != "b" {
 		t.Errorf("%+v", tray)
 	}
-	if d := cmp.Diff([]string{"a delivered", "w1 delivered", "w2 delivered", "w3 delivered", "w4 replaced", "w5 replaced", "w6 delivered", "b delivered"}, r.fates(dev)); d != "" {
+	if in := r.Arrivals(dev); !cmp.Equal(in[5].Cleared, []string{"a"}) || in[5].DeliveredAt.Sub(in[1].DeliveredAt) != time.Hour {
+		t.Errorf("%+v", in[5])
+	}
+	r.ring(dev, "c", "apns-collapse-id", "c")
+	r.ring(dev, "c", "apns-collapse-id", "c")
+	if in := r.Arrivals(dev); in[6].Replaced || !in[7].Replaced {
+		t.Errorf("%+v", in[6:])
+	}
+	if d := cmp.Diff([]string{"a delivered", "w1 delivered", "w2 delivered", "w3 delivered", "w4 replaced", "w5 replaced", "w6 delivered", "b delivered", "c delivered", "c delivered"}, r.fates(dev)); d != "" {
 		t.Error(d)
 	}
 }

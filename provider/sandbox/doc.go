@@ -5,8 +5,12 @@
 // HTTP/1.1, by ALPN, for FCM and WNS. Out go the vendors' own answers, and for
 // whoever looks: each device's tray (what it would show now), its inbox (all it
 // got) and counts. [Strict] judges every request as the vendor would; [Fast]
-// only counts, as cheaply as it can, for benches. [Server.Script] makes a vendor
-// or a device misbehave.
+// only counts, as cheaply as it can, for benches.
+//
+// A [Fault] makes requests go wrong ([Server.Script]), an [Act] happens to open
+// connections ([Server.Act]), [Conduct] is how a vendor always is. A device can be
+// offline or gone ([Server.SetOffline], [Server.SetGone]): the vendor then keeps
+// for it what the real one would. docs/testing.md has the vocabulary.
 //
 // The package imports nothing of the module and shares no code with the clients:
 // an oracle that shares the bug proves nothing.

@@ -165,6 +165,24 @@ func TestAPNsOpensItsStreamsAfterAGoodToken(t *testing.T) {
 	}
 }
 
+func TestFCMOpensItsConnectionWindow(t *testing.T) {
+	r := start(t, sandbox.Config{})
+	f := r.frames(r.Addrs().FCM)
+	f.send()
+	for {
+		fr, err := f.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w, ok := fr.(*http2.WindowUpdateFrame); ok {
+			if w.StreamID != 0 || w.Increment != 983041 {
+				t.Errorf("%v", w)
+			}
+			return
+		}
+	}
+}
+
 func TestTooManyStreamsEndTheConnection(t *testing.T) {
 	r := start(t, sandbox.Config{})
 	f := r.frames(r.Addrs().APNs)

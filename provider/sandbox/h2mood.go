@@ -75,6 +75,7 @@ func (c *h2conn) act(a *Act) {
 	switch a.Kind {
 	case Close, Reset:
 		cut(c.raw.Conn, a.Kind == Reset)
+		c.endReader() // it may be stalled
 		return
 	case Silence, Stall:
 		c.mute(true, a.For, a.Kind == Stall)

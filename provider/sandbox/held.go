@@ -52,7 +52,7 @@ func (d *devices) deliver(dev *device, e *entry, m *message, how *Conduct, at ti
 	case dev.Vendor == FCM && m.slot != "" && how.CollapsibleBurst > 0:
 		dev.burst.take(how.CollapsibleBurst, how.CollapsibleRefill, at)
 	}
-	dev.show(m, at, d.keep)
+	dev.show(&e.r, m, at, d.keep)
 }
 
 // allowed is when the device's budgets let such a push through; zero: at once.

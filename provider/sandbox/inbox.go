@@ -34,6 +34,10 @@ type Received struct {
 	// got, from 1; zero while it has not.
 	DeliveredAt time.Time `json:"deliveredAt,omitzero"`
 	Order       int       `json:"order,omitempty"`
+	// Replaced tells that it took the place of an entry of the tray, and Cleared the
+	// keys of the entries that it removed.
+	Replaced bool     `json:"replaced,omitempty"`
+	Cleared  []string `json:"cleared,omitempty"`
 	// Problem says why the device shows nothing although the vendor accepted.
 	Problem string `json:"problem,omitempty"`
 }

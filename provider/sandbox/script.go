@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +26,8 @@ type Fault struct {
 	// X-WNS-NotificationStatus when Status is 200, else X-WNS-Error-Description;
 	// a token endpoint's "error".
 	Reason string `json:"reason,omitempty"`
-	// RetryAfter is sent as it stands: seconds or an HTTP date.
+	// RetryAfter is sent as it stands, seconds or an HTTP date; "+30s" is sent as
+	// the HTTP date of 30 seconds later on the sandbox's clock.
 	RetryAfter string `json:"retryAfter,omitempty"`
 	// Since is the timestamp of an APNs 410; zero: now.
 	Since time.Time `json:"since,omitzero"`
@@ -112,6 +115,7 @@ func (f Fault) check() error {
 // apply turns an accepted request into what the fault wants.
 func (f Fault) apply(v vendor, r *request, rep reply, now time.Time) reply {
 	if f.Status != 0 {
+		f.RetryAfter = f.retryAfter(now)
 		rep = v.scripted(r, &f, now)
 	}
 	rep.delay, rep.hold = f.Delay, f.Hold
@@ -123,6 +127,16 @@ func (f Fault) apply(v vendor, r *request, rep reply, now time.Time) reply {
 		rep.debug = f.Reason
 	}
 	return rep
+}
+
+// retryAfter is the header's value.
+func (f Fault) retryAfter(now time.Time) string {
+	if later, ok := strings.CutPrefix(f.RetryAfter, "+"); ok {
+		if d, err := time.ParseDuration(later); err == nil {
+			return now.Add(d).UTC().Format(http.TimeFormat)
+		}
+	}
+	return f.RetryAfter
 }
 
 // script is the list of faults in force, first match first.

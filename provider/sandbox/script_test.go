@@ -55,6 +55,7 @@ func TestScriptedAnswers(t *testing.T) {
 	g(sandbox.Fault{Status: 404, Reason: "UNREGISTERED"}, `"errorCode": "UNREGISTERED"`, `"status": "NOT_FOUND"`, "FcmError")
 	g(sandbox.Fault{Status: 404}, `"status": "NOT_FOUND"`)
 	g(sandbox.Fault{Status: 429, Reason: "QUOTA_EXCEEDED", RetryAfter: "60"}, "QuotaFailure", `"Retry-After":["60"]`)
+	g(sandbox.Fault{Status: 503, Reason: "UNAVAILABLE", RetryAfter: "+30s"}, " GMT")
 	g(sandbox.Fault{Status: 502, Reason: "HTML"}, "<html", "text/html")
 	g(sandbox.Fault{Status: 403, Reason: "SENDER_ID_MISMATCH"}, "SenderId mismatch")
 

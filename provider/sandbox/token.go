@@ -116,7 +116,7 @@ func (s *Server) tokenFault(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	if f.RetryAfter != "" {
-		w.Header().Set("Retry-After", f.RetryAfter)
+		w.Header().Set("Retry-After", f.retryAfter(now))
 	}
 	oauthError(w, f.Status, f.Reason, "scripted")
 	return true

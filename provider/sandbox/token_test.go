@@ -52,6 +52,26 @@ func TestGoogleTokenEndpoint(t *testing.T) {
 	}
 }
 
+func TestSlowTokenEndpoints(t *testing.T) {
+	r := start(t, sandbox.Config{})
+	slow := func(what string) {
+		t.Helper()
+		begin := time.Now()
+		if a := r.form(r.Credentials().FCM.TokenURI, "grant_type", "password"); a.status != 400 || time.Since(begin) < 5*time.Millisecond {
+			t.Errorf("%s: %+v", what, a)
+		}
+	}
+	r.Script(sandbox.Fault{Vendor: sandbox.Token, Delay: 5 * time.Millisecond, Times: 1})
+	slow("scripted")
+	r.conduct(sandbox.Token, func(c *sandbox.Conduct) { c.Latency = sandbox.Latency{Median: 5 * time.Millisecond} })
+	slow("always")
+	r.conduct(sandbox.Token, func(c *sandbox.Conduct) { c.Latency = sandbox.Latency{} })
+	r.Script(sandbox.Fault{Vendor: sandbox.Token, Disconnect: true, Times: 1})
+	if a, err := r.try(r.http1, r.Credentials().FCM.TokenURI, nil); err == nil {
+		t.Errorf("%+v", a)
+	}
+}
+
 func TestMicrosoftTokenEndpoints(t *testing.T) {
 	r := start(t, sandbox.Config{})
 	w, e := r.Credentials().WNS, r.Credentials().Entra

@@ -22,10 +22,10 @@ type Shown struct {
 	Replaced int `json:"replaced,omitempty"`
 }
 
-// show changes the tray as the device would.
-func (dev *device) show(m *message, now time.Time, keep int) {
+// show changes the tray as the device would; r says what became of the tray.
+func (dev *device) show(r *Received, m *message, now time.Time, keep int) {
 	if m.mark.clears() {
-		dev.clear(m.mark.gone())
+		r.Cleared = dev.clear(m.mark.gone())
 		return
 	}
 	if !m.shows || m.problem != "" {
@@ -37,6 +37,7 @@ func (dev *device) show(m *message, now time.Time, keep int) {
 	}
 	if old := dev.tray[m.key]; old != nil {
 		s.Replaced = old.Replaced + 1
+		r.Replaced = true
 	} else {
 		if len(dev.order) >= keep {
 			delete(dev.tray, dev.order[0])
@@ -48,14 +49,16 @@ func (dev *device) show(m *message, now time.Time, keep int) {
 }
 
 // clear removes what the app's SDK would: ids name tray keys or notifications.
-func (dev *device) clear(ids []string) {
+func (dev *device) clear(ids []string) (cleared []string) {
 	dev.order = slices.DeleteFunc(dev.order, func(key string) bool {
 		gone := slices.Contains(ids, key) || slices.Contains(ids, dev.tray[key].NotificationID)
 		if gone {
 			delete(dev.tray, key)
+			cleared = append(cleared, key)
 		}
 		return gone
 	})
+	return cleared
 }
 
 // Tray is what the device shows now, oldest entry first; a replacement keeps its
