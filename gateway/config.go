@@ -5,7 +5,8 @@ import "time"
 // Config is how the doors take requests. The zero value is good.
 type Config struct {
 	// AppendTimeout is how long a request waits for the journal, 10 s by
-	// default. Beyond it the answer is 503 and the outcome unknown.
+	// default, or up to a quarter longer. Beyond it the answer is 503 and the
+	// outcome unknown.
 	AppendTimeout time.Duration `yaml:"appendTimeout"`
 	// BulkBytes bounds the decoded bytes of one bulk request, 16 MiB by default.
 	BulkBytes int `yaml:"bulkBytes"`

@@ -66,9 +66,11 @@ type Gateway struct {
 	metrics *ingress
 	recent  *recent
 	budget  *budget
-	sends   sync.Pool // *send
-	bulks   sync.Pool // *bulk
-	imports sync.Pool // *importer
+
+	patience patience
+	sends    sync.Pool // *send
+	bulks    sync.Pool // *bulk
+	imports  sync.Pool // *importer
 }
 
 // defaultPartitions is journal.Config's.
@@ -85,6 +87,8 @@ func New(cfg Config, deps Deps) *Gateway {
 		metrics: newIngress(),
 		recent:  newRecent(cfg.RecentKeys),
 		budget:  newBudget(int64(cfg.BulkBudgetBytes)),
+
+		patience: patience{most: cfg.AppendTimeout},
 	}
 }
 
@@ -128,10 +132,8 @@ func notYet() []missing {
 // append hands entries to the journal and waits for the acknowledgement, not
 // longer than the config says.
 func (g *Gateway) append(ctx context.Context, entries []journal.Entry) error {
-	ctx, cancel := context.WithTimeout(ctx, g.cfg.AppendTimeout)
-	defer cancel()
 	from := g.deps.Clock.Now()
-	err := g.deps.Journal.Append(ctx, entries)
+	err := g.deps.Journal.Append(g.patience.from(ctx, from), entries)
 	g.metrics.appends.Update(g.deps.Clock.Now().Sub(from).Seconds())
 	if err != nil {
 		return unknown(err)
