@@ -76,6 +76,13 @@ func TestSlowClients(t *testing.T) {
 			t.Errorf("%q %v", got, err)
 		}
 	})
+	t.Run("nothing at all", func(t *testing.T) {
+		t.Parallel()
+		c := raw(t, s.Addr(), "")
+		if got, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 408 ") {
+			t.Errorf("%q %v", got, err)
+		}
+	})
 	t.Run("answer not read", func(t *testing.T) {
 		t.Parallel()
 		c := raw(t, s.Addr(), "GET /api/v1/large HTTP/1.1\r\nHost: a\r\n\r\n")
