@@ -106,6 +106,24 @@ func TestOnboarding(t *testing.T) {
 	phone.s = s
 	send().want(t, 201)
 	phone.rung(t, 1)
+	// And of a backup, of the running process and of the stopped one.
+	for i, how := range [][]string{{"--ops", strings.TrimPrefix(s.ops, "http://")}, {"--data", data}} {
+		if i == 1 {
+			s.stop(t)
+		}
+		to := filepath.Join(dir, fmt.Sprint("backup-", i))
+		carillon(t, append([]string{"backup", "--to", to}, how...)...)
+		copied := filepath.Join(dir, fmt.Sprint("restored-", i))
+		carillon(t, "restore", "--from", to, "--data", copied)
+		r := serve(t, copied, "--config", config)
+		again := r.call(t, admin, "GET", path, nil).want(t, 200)
+		if again.body["verified"] != true || !strings.Contains(string(again.text), "fingerprint") {
+			t.Errorf("restored from a backup: %s", again.text)
+		}
+		r.stop(t)
+	}
+	s = serve(t, data, "--config", config)
+	phone.s = s
 	shown := s.call(t, admin, "GET", path, nil).want(t, 200)
 	if strings.Contains(string(shown.text), "PRIVATE") || shown.str("source") != "api" {
 		t.Errorf("shown: %s", shown.text)

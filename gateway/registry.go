@@ -54,6 +54,7 @@ type Registry struct {
 	mu      sync.Mutex
 	fixed   []carillon.App
 	apps    map[string]*onboarded
+	rows    map[string][]byte // as they came, by key
 	changed func(carillon.Lane) // told of a lane whose credential changed
 }
 
@@ -102,7 +103,7 @@ type credentialRow struct {
 func NewRegistry(fixed []carillon.App, lend func(*carillon.App), sealer Sealer, log *slog.Logger) (*Registry, error) {
 	r := &Registry{
 		fixed: fixed, lend: lend, sealer: sealer, log: log,
-		apps: make(map[string]*onboarded), changed: func(carillon.Lane) {},
+		apps: make(map[string]*onboarded), rows: make(map[string][]byte), changed: func(carillon.Lane) {},
 	}
 	set, err := carillon.NewApps(fixed)
 	if err != nil {
@@ -125,6 +126,11 @@ func (r *Registry) Apply(rows []journal.Row) {
 	r.mu.Lock()
 	var lanes []carillon.Lane
 	for _, row := range rows {
+		if row.Value == nil {
+			delete(r.rows, row.Key)
+		} else {
+			r.rows[row.Key] = row.Value
+		}
 		lane, err := r.apply(row)
 		if err != nil {
 			r.log.Error("a row of an onboarded app cannot be used; put that part of the app again", "row", row.Key, "error", err)
@@ -138,6 +144,18 @@ func (r *Registry) Apply(rows []journal.Row) {
 	for _, lane := range lanes {
 		r.changed(lane)
 	}
+}
+
+// Rows are those of the onboarded apps, as a backup keeps them: credentials are
+// sealed in them.
+func (r *Registry) Rows() map[string]json.RawMessage {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rows := make(map[string]json.RawMessage, len(r.rows))
+	for key, value := range r.rows {
+		rows[key] = value
+	}
+	return rows
 }
 
 // splitAppKey takes a row's key apart.

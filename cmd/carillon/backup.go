@@ -20,8 +20,8 @@ import (
 	"carillon/store/pebble"
 )
 
-// A backup is a directory: the store as a checkpoint, the master key, and a
-// manifest, which is written last: without it the backup is not whole.
+// A backup is a directory: the store as a checkpoint, the master key, the
+// onboarded apps with their sealed credentials, and a manifest, which is written last: without it the backup is not whole.
 const (
 	manifestFile   = "backup.json"
 	manifestFormat = 1
@@ -85,7 +85,7 @@ func backupCommand() command {
 				}
 				r := &backupAnswer{}
 				if given(o, "data") {
-					r, err = e.backupData(o, path)
+					r, err = e.backupData(ctx, o, path)
 				} else {
 					err = newOpsClient(*ops).patient().call(ctx, http.MethodPost, "/backup", nil, backupOrder{To: path}, r)
 				}
@@ -104,7 +104,7 @@ func backupCommand() command {
 }
 
 // backupData copies the data directory of a process that is not running.
-func (e *env) backupData(o config.Options, to string) (_ *backupAnswer, err error) {
+func (e *env) backupData(ctx context.Context, o config.Options, to string) (_ *backupAnswer, err error) {
 	cfg, err := e.load(o)
 	if err != nil {
 		return nil, err
@@ -121,7 +121,11 @@ func (e *env) backupData(o config.Options, to string) (_ *backupAnswer, err erro
 	if err != nil {
 		return nil, err
 	}
-	return makeBackup(store, cfg.Data, to, epoch, &carillon.Clock{})
+	apps, err := stoppedApps(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return makeBackup(store, cfg.Data, to, epoch, apps, &carillon.Clock{})
 }
 
 var errKafkaBackup = errors.New("the journal is a Kafka of its own, and a store without the records that came after it is no backup: this command is for the embedded journal")
@@ -142,7 +146,7 @@ func (s *system) backup(_ context.Context, r httpapi.OpsRequest) (any, error) {
 		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "", "another audit or backup is under way: wait for it")
 	}
 	defer s.auditing.Unlock()
-	answer, err := makeBackup(s.store, s.cfg.Data, order.To, max(s.cfg.Journal.Epoch, 1), s.clock)
+	answer, err := makeBackup(s.store, s.cfg.Data, order.To, max(s.cfg.Journal.Epoch, 1), s.apps.Rows(), s.clock)
 	if err != nil {
 		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "to", "%v", err)
 	}
@@ -151,7 +155,7 @@ func (s *system) backup(_ context.Context, r httpapi.OpsRequest) (any, error) {
 
 // makeBackup makes the directory to. The manifest's positions are read from the
 // copy, which shows as well that the copy opens.
-func makeBackup(store *pebble.Store, data, to string, epoch uint16, clock *carillon.Clock) (*backupAnswer, error) {
+func makeBackup(store *pebble.Store, data, to string, epoch uint16, apps map[string]json.RawMessage, clock *carillon.Clock) (*backupAnswer, error) {
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil { //nolint:gosec // the operator names it
 		return nil, err
 	}
@@ -176,6 +180,9 @@ func makeBackup(store *pebble.Store, data, to string, epoch uint16, clock *caril
 		m.Epoch = max(m.Epoch, p.Applied.Epoch(), p.Settled.Epoch())
 	}
 	if err := copyFile(filepath.Join(data, masterFile), filepath.Join(to, masterFile)); err != nil {
+		return nil, err
+	}
+	if err := writeApps(to, apps); err != nil {
 		return nil, err
 	}
 	b, err := json.MarshalIndent(m, "", "  ")

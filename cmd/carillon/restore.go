@@ -133,6 +133,9 @@ func (r *restored) build(from, work string, clock *carillon.Clock) error {
 	if err := copyFile(filepath.Join(from, masterFile), filepath.Join(work, masterFile)); err != nil {
 		return err
 	}
+	if err := copyFile(filepath.Join(from, appsFile), filepath.Join(work, appsFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	if err := inStore(to, clock, r.giveUp); err != nil {
 		return err
 	}

@@ -197,7 +197,7 @@ func (s *system) openApps(ctx context.Context) error {
 		return err
 	}
 	s.stages = append(s.stages, stage{name: "apps", run: s.table.Run})
-	return nil
+	return s.restoreApps(ctx)
 }
 
 // allowReal tells whether a credential that rings real devices may come in while

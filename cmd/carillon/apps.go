@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"carillon/config"
+	"carillon/gateway"
+	"carillon/journal"
+	"carillon/journal/embedded"
+)
+
+// appsFile holds the rows of onboarded apps: in a backup, and in a data
+// directory that was made from one until its first start has put them into the
+// new journal.
+const appsFile = "apps.json"
+
+func writeApps(dir string, rows map[string]json.RawMessage) error {
+	b, err := json.MarshalIndent(rows, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeSynced(filepath.Join(dir, appsFile), append(b, '\n'))
+}
+
+// stoppedApps reads the onboarded apps of a data directory whose process is
+// stopped: they stand in its journal.
+func stoppedApps(ctx context.Context, cfg *config.Config) (_ map[string]json.RawMessage, err error) {
+	b := cfg.Embedded
+	if b.Dir == "" {
+		b.Dir = filepath.Join(cfg.Data, "journal")
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	broker, err := embedded.Open(b, quiet)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, broker.Close()) }()
+	rows := make(map[string]json.RawMessage)
+	table := journal.NewTable(cfg.Journal.Embedded(broker.Addr()), gateway.AppsTable, func(changes []journal.Row) {
+		for _, r := range changes {
+			if r.Value == nil {
+				delete(rows, r.Key)
+			} else {
+				rows[r.Key] = r.Value
+			}
+		}
+	}, quiet)
+	ctx, done := context.WithTimeout(ctx, openTimeout)
+	defer done()
+	if err := table.Open(ctx); err != nil {
+		return nil, err
+	}
+	stop, cancel := context.WithCancel(ctx)
+	cancel()
+	return rows, table.Run(stop) // closes its connections
+}
+
+// restoreApps puts what a backup kept of apps into the journal, once, unless
+// somebody onboarded them anew since.
+func (s *system) restoreApps(ctx context.Context) error {
+	path := filepath.Join(s.cfg.Data, appsFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var kept map[string]json.RawMessage
+	if err := json.Unmarshal(b, &kept); err != nil {
+		return fmt.Errorf("%s is damaged (%w): take it from the backup again, or delete it to start without its apps", path, err)
+	}
+	var rows []journal.Row
+	present := s.apps.Rows()
+	for _, key := range slices.Sorted(maps.Keys(kept)) {
+		if _, is := present[key]; !is {
+			rows = append(rows, journal.Row{Key: key, Value: kept[key]})
+		}
+	}
+	if err := s.putApps(ctx, rows); err != nil {
+		return err
+	}
+	return os.Remove(path)
+}
+
+// putApps puts rows before the stages run: the table is followed meanwhile.
+func (s *system) putApps(ctx context.Context, rows []journal.Row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	ctx, stop := context.WithCancel(ctx)
+	var followed error
+	var following sync.WaitGroup
+	following.Go(func() { followed = s.table.Run(ctx) })
+	err := s.table.Put(ctx, rows...)
+	stop()
+	following.Wait()
+	return errors.Join(err, followed)
+}
