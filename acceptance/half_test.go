@@ -24,7 +24,6 @@ const (
 // halfRequests opens ten thousand connections of clients who begin a request and
 // do not go on, while a good one sends.
 func halfRequests(t *testing.T, s *site, p *person) (ids []string) {
-	files(t, halves+1000)
 	auth := "Authorization: Bearer " + p.token + "\r\n"
 	shapes := []string{
 		"", "P", "POST /beta/me/notifications HTTP/1.1\r\nHost: a\r\nX-Slow: ",

@@ -37,6 +37,7 @@ import (
 func TestBadInput(t *testing.T) {
 	dir := workDir(t)
 	keys := newIssuerKeys(t, dir)
+	files(t, halves+1000) // the gateway inherits it
 	s := serve(t, filepath.Join(dir, "data"), "--config", keys.config)
 	p := s.person(t, "hostile")
 	ios := p.register(t, "ios", "")
