@@ -18,8 +18,8 @@ type Config struct {
 	// and whose outcome is not written; default 4,096. It is also the most that
 	// can ring twice after a crash, a partition. While another lane waits none
 	// holds more than half of what the others leave free, and low priority never
-	// takes the last eighth. A partition with so many planned and not settled is
-	// read no further.
+	// takes the last eighth. With four times so many records
+	// read and not settled, a partition is read no further.
 	Credits int `yaml:"credits"`
 	// FlushEvery is the longest that an outcome waits for its row; default 20 ms.
 	FlushEvery time.Duration `yaml:"flushEvery"`

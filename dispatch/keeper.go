@@ -20,8 +20,16 @@ const (
 	trimEvery = 5 * time.Second
 )
 
-// maxWindows bounds the fetched batches of a partition that are worked on.
-const maxWindows = 64
+// What a partition may have read and not settled: so many records for each
+// credit, and bytes. It is more than what can be handed off, so that the
+// deliveries which wait for one vendor, until they park, do not keep the others'
+// records in the journal.
+const (
+	backlogFactor = 4
+	backlogBytes  = 64 << 20
+	// maxWindows bounds the batches that wait for an older one to settle.
+	maxWindows = 1 << 16
+)
 
 // keeper owns one partition: its fetch loop and its positions. It outlives a
 // generation when the partition stays: what is in flight goes on, and the next
@@ -32,7 +40,8 @@ type keeper struct {
 	tenure    uint64
 	inFlight  atomic.Int64  // records not settled, and deliveries beyond each one's first
 	wake      chan struct{} // the positions may move
-	room      chan struct{} // there are credits, or windows, again
+	bytes     atomic.Int64  // of batches not settled
+	room      chan struct{} // it may read on
 	hints     *hints
 	credits   *credits
 
@@ -66,8 +75,21 @@ func nudge(ch chan struct{}) {
 func (k *keeper) take(n int) { k.inFlight.Add(int64(n)) }
 
 func (k *keeper) giveBack(n int) {
-	left, limit := k.inFlight.Add(-int64(n)), int64(k.d.cfg.Credits)
+	left, limit := k.inFlight.Add(-int64(n)), k.backlog()
 	if left < limit && left+int64(n) >= limit {
+		nudge(k.room)
+	}
+}
+
+// backlog is how many records may be in flight: no more than are remembered of a
+// user, whose they all may be.
+func (k *keeper) backlog() int64 {
+	return int64(min(backlogFactor*k.d.cfg.Credits, k.d.cfg.MaxItems))
+}
+
+// giveBytes counts a batch that is settled as a whole.
+func (k *keeper) giveBytes(n int64) {
+	if left := k.bytes.Add(-n); left < backlogBytes && left+n >= backlogBytes {
 		nudge(k.room)
 	}
 }
@@ -168,6 +190,10 @@ func (k *keeper) deal(b journal.Batch) {
 		return
 	}
 	k.take(n)
+	for i := range b.Records {
+		w.bytes += int64(len(b.Records[i].Key) + len(b.Records[i].Value))
+	}
+	k.bytes.Add(w.bytes)
 	k.d.metrics.fetched.Add(n)
 	slices := cut(w, b.Records, k.d.shardOf, len(k.d.shards))
 	for i := range slices {
@@ -177,13 +203,13 @@ func (k *keeper) deal(b journal.Batch) {
 	}
 }
 
-// admit waits until the partition has credits and windows to spare.
+// admit waits until the partition may read on.
 func (k *keeper) admit(ctx context.Context) error {
 	for ctx.Err() == nil {
 		k.mu.Lock()
 		full := len(k.windows) >= maxWindows
 		k.mu.Unlock()
-		if !full && k.inFlight.Load() < int64(k.d.cfg.Credits) {
+		if !full && k.inFlight.Load() < k.backlog() && k.bytes.Load() < backlogBytes {
 			return nil
 		}
 		select {

@@ -84,6 +84,24 @@ func TestVendorOutParksAndDrains(t *testing.T) {
 	})
 }
 
+// Devices of many users have one name; three of them that refuse our credential
+// are three.
+func TestOneNameIsManyDevices(t *testing.T) {
+	run(t, func(r *rig) {
+		r.v.replies(func(carillon.Push) carillon.Outcome { return carillon.Outcome{Class: carillon.WrongCredential} })
+		for i := range 5 {
+			u := user(fmt.Sprintf("dev.u%d", i))
+			f := r.joins(u, "phone", carillon.IOS)
+			f.rec.Endpoint.Address += u.ID
+			r.feed(f, r.sends(u, "hello"))
+		}
+		r.flush()
+		if dues, parked := r.store.waiting(); parked == 0 || dues > credentialStrikes {
+			t.Errorf("%d were tried and %d are parked: the lane is not shut", dues, parked)
+		}
+	})
+}
+
 func TestParkedSurvivesARestart(t *testing.T) {
 	store := newMemory()
 	alice := user("dev.alice")

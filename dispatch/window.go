@@ -13,6 +13,7 @@ import (
 type window struct {
 	k         *keeper
 	next      carillon.Seq // the seq after its last record
+	bytes     int64        // of keys and values
 	unapplied atomic.Int32
 	unsettled atomic.Int32
 	tally     tally
@@ -50,6 +51,7 @@ func (w *window) applied() {
 func (w *window) settled() {
 	w.k.giveBack(1)
 	if w.unsettled.Add(-1) == 0 {
+		w.k.giveBytes(w.bytes)
 		nudge(w.k.wake)
 	}
 }
