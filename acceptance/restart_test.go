@@ -291,8 +291,14 @@ type vendors struct {
 
 func startSandbox(t *testing.T, dir string) *vendors {
 	t.Helper()
+	return startSandboxIn(t, dir, filepath.Join(dir, "sandbox"))
+}
+
+// startSandboxIn keeps its keys in a directory of their own.
+func startSandboxIn(t *testing.T, dir, keys string) *vendors {
+	t.Helper()
 	v := &vendors{http: client(t)}
-	v.process = start(t, filepath.Join(dir, "sandbox.log"), binary, "sandbox", "--dir", filepath.Join(dir, "sandbox"), "--ops", "127.0.0.1:0", "--json")
+	v.process = start(t, filepath.Join(dir, "sandbox.log"), binary, "sandbox", "--dir", keys, "--ops", "127.0.0.1:0", "--json")
 	v.announced(t, &v.told)
 	return v
 }
