@@ -21,16 +21,17 @@ func (e Encoder) Block(path string, fields []Field) []byte {
 
 // The rules, for tests of their properties.
 var (
-	Failures   = failures
-	Backoff    = backoff
-	TooLate    = tooLate
-	Choose     = choose
-	Fullest    = fullest
-	ShareAfter = shareAfter
+	Failures    = failures
+	Backoff     = backoff
+	TooLate     = tooLate
+	Choose      = choose
+	Fullest     = fullest
+	ShareAfter  = shareAfter
+	Quarantined = quarantined
 )
 
 // Offered is the rule of that name; the arrays are regular and quarantine.
-func Offered(free, waiting [2]int, mostly bool) int { return offered(free, waiting, mostly) }
+func Offered(free, waiting [2]int, mostly bool) int { return offered(free, waiting, mostly, 1000) }
 
 // Sizing is sizing.
 type Sizing struct {

@@ -19,12 +19,13 @@ type Pool struct {
 	cfg   PoolConfig
 	nudge chan struct{} // to Run: something is to do
 
-	list    atomic.Pointer[[]*PoolConn] // those that take requests
-	due     atomic.Int64                // taken and not answered
-	waiting [kinds]atomic.Int64         // of these, in queues
-	mostly  atomic.Bool                 // most of what comes is unproven
-	starved atomic.Bool                 // somebody saw no room and wants to be told
-	asleep  atomic.Bool                 // Run looks rarely
+	list     atomic.Pointer[[]*PoolConn] // those that take requests
+	due      atomic.Int64                // taken and not answered
+	waiting  [kinds]atomic.Int64         // of these, in queues
+	mostly   atomic.Bool                 // most of what comes is unproven
+	refusing atomic.Bool                 // too many of the unproven are refused: they have connections of their own
+	starved  atomic.Bool                 // somebody saw no room and wants to be told
+	asleep   atomic.Bool                 // Run looks rarely
 
 	delivering sync.Mutex // OnResults is not called twice at once
 
@@ -41,6 +42,7 @@ type Pool struct {
 	conns     map[*PoolConn]struct{} // all, the leaving ones included
 	wanted    bool                   // a regular connection, beside quarantine
 	share     float64                // of the unproven in what comes, lately
+	refused   float64                // of those that were refused in the answers to the unproven, lately
 	grown     time.Time
 	pressed   [kinds]time.Time // since when there is hardly room; zero: there is
 	peak      [kinds]int
@@ -110,6 +112,8 @@ func NewPool(cfg PoolConfig) *Pool {
 	p.starved.Store(true)
 	p.share = 1
 	p.mostly.Store(true)
+	p.refused = refusedAtFirst
+	p.refusing.Store(true)
 	return p
 }
 
@@ -158,7 +162,7 @@ func (p *Pool) room() int {
 	for k := range waiting {
 		waiting[k] = int(p.waiting[k].Load())
 	}
-	room := offered(free, waiting, p.mostly.Load())
+	room := offered(free, waiting, p.mostly.Load(), p.cfg.MaxInFlight/quarantineQueue)
 	return max(min(room, p.cfg.MaxInFlight-int(p.due.Load())), 0)
 }
 

@@ -11,7 +11,13 @@ const (
 	dialSpread = 50 * time.Millisecond  // of the first redial
 	addressBad = 5 * time.Minute        // an address that failed is the last choice for so long
 	maxTries   = 3                      // how often a refused request goes to another connection
-	maxLeaving = 4                      // connections that still finish, beyond the most that are open
+	// Of the unproven that were answered lately, this share refused brings the
+	// quarantine, and that ends it. A pool begins with it: a few hundred good
+	// answers prove that what comes is clean.
+	refusedMany, refusedFew = 0.03, 0.01
+	refusedAtFirst          = 0.1
+	quarantineQueue         = 4 // a quarter of what may be unanswered waits for quarantine
+	maxLeaving              = 4 // connections that still finish, beyond the most that are open
 )
 
 // sizing is what the number of connections of one kind depends on.
@@ -109,22 +115,33 @@ func choose(addrs []netip.Addr, used map[netip.Addr]int, bad map[netip.Addr]time
 
 // offered is how much a caller may send who does not know where it will go. What
 // waits in quarantine takes room from the rest only while it is most of what
-// comes; else it goes back after a while instead of choking the rest.
-func offered(free, waiting [kinds]int, mostlyUnproven bool) int {
+// comes; else it goes back after a while instead of choking the rest. No more is
+// offered then than its queue holds.
+func offered(free, waiting [kinds]int, mostlyUnproven bool, queue int) int {
 	switch {
 	case free[regular]+free[quarantine] == 0:
 		return 0
 	case mostlyUnproven:
-		return free[regular] + free[quarantine] - waiting[regular] - waiting[quarantine]
+		return min(free[regular]-waiting[regular], queue) + free[quarantine] - waiting[quarantine]
 	}
 	return free[regular] - waiting[regular] + max(free[quarantine]-waiting[quarantine], 0)
 }
 
-// shareAfter moves the share of the unproven by n more requests, some of them
-// unproven: the last few hundred count.
-func shareAfter(share float64, unproven, n int) float64 {
+// shareAfter moves a share by n more requests, so many of them of the kind that
+// is counted: the last few hundred count.
+func shareAfter(share float64, counted, n int) float64 {
 	w := min(float64(n)/256, 1)
-	return share*(1-w) + float64(unproven)/float64(n)*w
+	return share*(1-w) + float64(counted)/float64(n)*w
+}
+
+// quarantined tells whether unproven requests are kept apart, after they were or
+// were not, when such a share of them is refused. Clean ones gain nothing by it:
+// a first broadcast is all unproven.
+func quarantined(were bool, refused float64) bool {
+	if were {
+		return refused >= refusedFew
+	}
+	return refused >= refusedMany
 }
 
 // fullest picks the place with the most room, or -1.

@@ -152,6 +152,20 @@ func TestOffered(t *testing.T) {
 	}
 }
 
+// TestQuarantined: many refused bring it, hardly any end it, and between the two
+// it stays as it is.
+func TestQuarantined(t *testing.T) {
+	for _, c := range []struct {
+		were    bool
+		refused float64
+		want    bool
+	}{{false, 0, false}, {false, 0.02, false}, {false, 0.05, true}, {true, 0.05, true}, {true, 0.02, true}, {true, 0.005, false}} {
+		if got := h2.Quarantined(c.were, c.refused); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
 func TestShare(t *testing.T) {
 	share := 1.0
 	for range 20 {

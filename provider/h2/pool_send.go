@@ -22,7 +22,7 @@ func (p *Pool) Send(shots []*Shot) {
 			k := p.kind(s)
 			if k == regular {
 				p.wanted = true
-			} else if unproven++; p.queues[k].len() >= p.cfg.MaxInFlight/4 {
+			} else if unproven++; p.queues[k].len() >= p.cfg.MaxInFlight/quarantineQueue {
 				p.local = append(p.local, Result{Ref: s, Fault: FaultUnsent, Reason: ReasonWaited})
 				break
 			}
@@ -132,8 +132,13 @@ func (p *Pool) hand(c *PoolConn, shots []*Shot) {
 func (p *Pool) settle(results []Result) {
 	kept := results[:0]
 	var again []*Shot
+	unproven, refused := 0, 0
 	for i := range results {
 		s := results[i].Ref.(*Shot) //nolint:forcetypeassert // every Ref is ours
+		if s.Unproven && results[i].Status != 0 {
+			unproven++
+			refused += btoi(results[i].Status >= 400 && results[i].Status < 500)
+		}
 		if results[i].Fault == FaultUnsent && s.tries < maxTries {
 			again = append(again, s)
 			continue
@@ -143,9 +148,24 @@ func (p *Pool) settle(results []Result) {
 	if len(again) > 0 {
 		p.replay(again)
 	}
+	if unproven > 0 && p.cfg.Quarantine {
+		p.learn(unproven, refused)
+	}
 	p.deliver(kept)
 	p.pump()
 	p.tellRoom()
+}
+
+// learn looks at the answers to unproven requests, and decides whether such go
+// to quarantine from now on.
+func (p *Pool) learn(unproven, refused int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refused = shareAfter(p.refused, refused, unproven)
+	if on := quarantined(p.refusing.Load(), p.refused); on != p.refusing.Load() {
+		p.refusing.Store(on)
+		p.cfg.Logger.Info("pool: quarantine", "name", p.cfg.Name, "on", on, "refused", p.refused)
+	}
 }
 
 // replay puts shots that no server has seen to the front of their queues.

@@ -22,7 +22,7 @@ const ReasonWaited = "no connection took it in time"
 
 // kind is the kind of connection that a shot asks for.
 func (p *Pool) kind(s *Shot) kind {
-	if s.Unproven && p.cfg.Quarantine {
+	if s.Unproven && p.cfg.Quarantine && p.refusing.Load() {
 		return quarantine
 	}
 	return regular

@@ -234,6 +234,46 @@ func TestPoolQuarantine(t *testing.T) {
 	})
 }
 
+// TestPoolQuarantineLifts: while the unproven are good, as those of a first
+// broadcast, they go anywhere and as fast as others; when too many are refused,
+// they are kept apart again.
+func TestPoolQuarantineLifts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, 100, nil)
+		s.serve = func(c *served, q request) {
+			time.Sleep(time.Millisecond)
+			c.answer(q, map[bool]int{true: 400, false: 200}[strings.HasPrefix(q.path, "/dead")])
+		}
+		r := start(t, s, func(cfg *h2.PoolConfig) { cfg.Warm, cfg.Quarantine, cfg.Max = true, true, 2 })
+		synctest.Wait()
+		send := func(name string, n int) {
+			for n > 0 {
+				if room := min(r.Room(), n); room > 0 {
+					r.send(fmt.Sprint(name, n, "-"), room, true)
+					n -= room
+					continue
+				}
+				time.Sleep(time.Millisecond)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		send("first", 1000)
+		send("second", 2000)
+		if s.count() != 2 || !s.conn(1).carries("second") {
+			t.Fatalf("%d connections, the regular one carries no clean request that is unproven", s.count())
+		}
+		send("dead", 300)
+		send("third", 200)
+		if s.conn(1).carries("third") {
+			t.Error("a third of them dead, and they are not kept apart")
+		}
+		if st := r.Stats(); st.Overdue > 0 || r.answered() != 3500 {
+			t.Errorf("%d of 3500 answered, %+v", r.answered(), st)
+		}
+		r.stop()
+	})
+}
+
 // TestPoolThrottle: half of the streams for ten seconds.
 func TestPoolThrottle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
