@@ -78,12 +78,8 @@ func (f *Feed) Register(rt *httpapi.Router) {
 		rt.Handle("GET", graph+"/$count", f.counted)
 		rt.Handle("GET", graph+"/{nid}", f.one)
 		rt.Handle("GET", graph+"/delta", f.delta)
-		rt.NotYet("PATCH", graph+"/{nid}", "read and dismissed state")
-		rt.NotYet("DELETE", graph+"/{nid}", "deleting a notification")
-		rt.NotYet("POST", own+"/notifications/state", "state of many notifications at once")
 		rt.NotYet("GET", own+"/feed/events", "the live feed")
 		rt.NotYet("POST", own+"/feed/tickets", "tickets for the live feed")
-		rt.NotYet("POST", own+"/feed/ack", "acknowledging what was fetched")
 	}
 	rt.Handle("GET", "/api/v1/users/{id}/notifications/{nid}/deliveries", f.deliveries)
 	rt.Handle("GET", "/api/v1/endpoints", f.export)

@@ -22,6 +22,10 @@ type Journal interface {
 // time after it was acknowledged.
 type Store interface {
 	Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.Endpoint, error)
+	// Item is nil without an error when there is none.
+	Item(u carillon.User, created carillon.Seq) (*carillon.Item, error)
+	// Find leads from a derived id to its item.
+	Find(u carillon.User, id carillon.ID) (created carillon.Seq, ok bool, err error)
 	Idem(u carillon.User, rid carillon.RequestID) (carillon.Idem, bool, error)
 }
 
@@ -108,6 +112,13 @@ func (g *Gateway) Register(rt *httpapi.Router) {
 	rt.Handle("GET", "/api/v1/users/{id}/endpoints", g.listEndpoints)
 	rt.Handle("DELETE", "/api/v1/users/{id}/endpoints/{installationId}", g.deleteEndpoint)
 
+	for _, who := range []string{"/me", "/users/{id}"} {
+		graph, own := "/beta"+who+"/notifications", "/api/v1"+who
+		rt.Handle("PATCH", graph+"/{nid}", g.patch)
+		rt.Handle("DELETE", graph+"/{nid}", g.remove)
+		rt.Handle("POST", own+"/notifications/state", g.postState)
+		rt.Handle("POST", own+"/feed/ack", g.postAck)
+	}
 	for _, r := range notYet() {
 		rt.NotYet(r.method, r.pattern, r.feature)
 	}

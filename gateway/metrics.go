@@ -14,6 +14,8 @@ type ingress struct {
 	notifications *vm.Counter
 	endpoints     *vm.Counter
 	leaves        *vm.Counter
+	changes       *vm.Counter
+	acks          *vm.Counter
 	failed        *vm.Counter
 	repeats       *vm.Counter
 	badLines      *vm.Counter
@@ -29,6 +31,8 @@ func newIngress() *ingress {
 		notifications: records(journal.KindNotification),
 		endpoints:     records(journal.KindEndpoint),
 		leaves:        records(journal.KindLeave),
+		changes:       records(journal.KindChange),
+		acks:          records(journal.KindAck),
 		failed:        vm.GetOrCreateCounter("carillon_ingress_records_failed_total"),
 		repeats:       vm.GetOrCreateCounter("carillon_ingress_repeats_total"),
 		badLines:      vm.GetOrCreateCounter("carillon_ingress_bulk_lines_refused_total"),

@@ -287,12 +287,13 @@ type fakeStore struct {
 	mu        sync.Mutex
 	endpoints map[string]map[string]carillon.Endpoint
 	idems     map[carillon.RequestID]carillon.Idem
+	items     map[carillon.Seq]*carillon.Item
 	applied   [partitions]carillon.Seq
 	fail      error
 }
 
 func newFakeStore() *fakeStore {
-	return &fakeStore{endpoints: map[string]map[string]carillon.Endpoint{}, idems: map[carillon.RequestID]carillon.Idem{}}
+	return &fakeStore{endpoints: map[string]map[string]carillon.Endpoint{}, idems: map[carillon.RequestID]carillon.Idem{}, items: map[carillon.Seq]*carillon.Item{}}
 }
 
 func (s *fakeStore) apply(a *appended) {
@@ -312,7 +313,13 @@ func (s *fakeStore) apply(a *appended) {
 		user[a.rec.Endpoint.ID] = carillon.Register(cur, a.rec.Endpoint, a.at.Seq, a.rec.At)
 	case journal.KindLeave:
 		delete(user, a.rec.Leave.Installation)
+	case journal.KindChange, journal.KindDelete:
+		s.change(a)
 	case journal.KindNotification:
+		s.items[a.at.Seq] = &carillon.Item{
+			Created: a.at.Seq, Content: a.at.Seq, Partition: a.at.Partition, ID: a.rec.Notification.ID, Accepted: a.rec.At,
+			Expires: a.rec.Notification.Expires, Body: a.rec.Body,
+		}
 		if _, ok := s.idems[a.rec.RID]; a.rec.HasRID && !ok {
 			s.idems[a.rec.RID] = carillon.Idem{
 				RID: a.rec.RID, BodyHash: a.rec.BodyHash, Seq: a.at.Seq, ID: a.rec.Notification.ID,
@@ -321,6 +328,52 @@ func (s *fakeStore) apply(a *appended) {
 		}
 	}
 	s.applied[a.at.Partition] = a.at.Seq + 1
+}
+
+// change applies a change or deletion of one item, as a shard would.
+func (s *fakeStore) change(a *appended) {
+	id := a.rec.Change.ID
+	if a.rec.Kind == journal.KindDelete {
+		id = a.rec.Delete.ID
+	}
+	pos, ok := (&carillon.IDKey{7}).Position(carillon.HashUserKey([]byte(a.key)), id)
+	it := s.items[pos.Seq]
+	idem := carillon.Idem{RID: a.rec.RID, Seq: a.at.Seq}
+	switch {
+	case !ok || it == nil || it.State.Deleted:
+		idem.Refused = carillon.CodeNotFound
+	case a.rec.IfSeq != 0 && a.rec.IfSeq != max(it.Content, it.State.Seq()):
+		idem.Refused = carillon.CodePrecondition
+	case a.rec.Kind == journal.KindDelete:
+		it.State.Delete(a.at.Seq, a.rec.At)
+	default:
+		it.State.Apply(a.rec.Change.Change, a.at.Seq, a.rec.At)
+	}
+	if a.rec.HasRID {
+		s.idems[a.rec.RID] = idem
+	}
+}
+
+func (s *fakeStore) Item(_ carillon.User, created carillon.Seq) (*carillon.Item, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it := s.items[created]
+	if it == nil {
+		return nil, s.fail
+	}
+	own := *it
+	return &own, s.fail
+}
+
+func (s *fakeStore) Find(_ carillon.User, id carillon.ID) (created carillon.Seq, ok bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for seq, it := range s.items {
+		if it.ID == id {
+			created, ok = max(created, seq), true
+		}
+	}
+	return created, ok, s.fail
 }
 
 func (s *fakeStore) Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.Endpoint, error) {

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"strconv"
+	"strings"
 
 	"carillon"
 )
@@ -221,4 +222,14 @@ func (r *Request) AppendContext(dst []byte, userID string, entity bool) []byte {
 func ETag(content carillon.Seq, st *carillon.State) string {
 	last := max(content, st.ReadSeq, st.ActionSeq)
 	return `W/"` + strconv.FormatUint(uint64(last), 36) + `"`
+}
+
+// ParseETag is the version that an entity tag of [ETag] stands for, weak or not.
+func ParseETag(s string) (carillon.Seq, bool) {
+	s = strings.TrimPrefix(s, "W/")
+	if len(s) < 3 || s[0] != '"' || s[len(s)-1] != '"' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s[1:len(s)-1], 36, 64)
+	return carillon.Seq(n), err == nil && n != 0
 }
