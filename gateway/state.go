@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"crypto/rand"
+	"slices"
 	"strings"
 
 	"carillon"
@@ -47,7 +48,7 @@ func (g *Gateway) acting(r *httpapi.Request, roles ...string) (actor, error) {
 		if err == nil && named != "" && named != p.UserID {
 			err = carillon.Errorf(carillon.CodeAccessDenied, "userId", "a user token acts for its own user only")
 		}
-	case !hasAny(p, roles):
+	case !slices.ContainsFunc(roles, p.HasRole):
 		err = carillon.Errorf(carillon.CodeAccessDenied, "Authorization", "the app token needs the role %s", strings.Join(roles, " or "))
 	case named == "" && r.Header(subscriptionHeader) == "":
 		err = carillon.Errorf(carillon.CodeInvalidRequest, subscriptionHeader, "an app token needs %s to tell whom it means, or the path /users/{id}", subscriptionHeader)
@@ -99,15 +100,6 @@ func (g *Gateway) endpointOf(r *httpapi.Request, p *auth.Principal, a *actor) er
 	}
 	a.user = a.sub.User
 	return nil
-}
-
-func hasAny(p *auth.Principal, roles []string) bool {
-	for _, role := range roles {
-		if p.HasRole(role) {
-			return true
-		}
-	}
-	return false
 }
 
 // patch is PATCH …/notifications/{nid}: readState and userActionState.
@@ -173,9 +165,9 @@ func (g *Gateway) one(r *httpapi.Request, a actor, fill func(rec *journal.Record
 	}
 	g.metrics.changes.Inc()
 	r.SetHeader(tokenHeader, httpapi.EncodePosition(pos))
-	if g.deps.Applied.Wait(r.Context(), pos) != nil { // it is durable, only its outcome is not known yet
+	if late := g.deps.Applied.Wait(r.Context(), pos); late != nil {
 		r.Status(202)
-		return nil
+		return nil //nolint:nilerr // it is durable, only its outcome is not known yet
 	}
 	if err := g.verdict(&rec, a.user, id); err != nil {
 		return err

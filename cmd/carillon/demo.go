@@ -52,8 +52,8 @@ func demoCommand() command {
 		args:    "[--stay] [--data DIR | --ephemeral]",
 		summary: "run everything, register three devices, ring them, show how",
 		about: "Starts what `serve` starts with the sample app, registers a demo user with a Windows, an iOS and an\n" +
-			"Android sandbox device, sends one notification through the front door and prints what became of it.\n" +
-			"Exits 0 when all three rang, 1 when not; with --stay it serves until Ctrl-C then.",
+			"Android sandbox device, sends one notification through the front door, dismisses it on the Android one and prints what\n" +
+			"became of it. Exits 0 when all three rang and the other two were cleared, 1 when not; with --stay it serves until Ctrl-C then.",
 		examples: []string{"carillon demo --ephemeral", "carillon demo --stay --data ./carillon-data"},
 		setup: func(fs *flag.FlagSet) runner {
 			var o config.Options
@@ -94,7 +94,7 @@ func (e *env) demo(ctx context.Context, s *system, stay bool) error {
 	if err := d.play(ctx); err != nil {
 		return err
 	}
-	v := map[string]any{"url": s.doors.URL(), "ops": "http://" + s.ops.Addr(), "before": d.before, "notification": d.report, "trays": d.trays}
+	v := map[string]any{"url": s.doors.URL(), "ops": "http://" + s.ops.Addr(), "before": d.before, "notification": d.report, "trays": d.trays, "dismissal": d.dismissed}
 	return e.answer(v, func(w io.Writer) { d.write(w, stay) })
 }
 
@@ -105,9 +105,11 @@ type demonstration struct {
 	http  *http.Client
 	token string // of the app
 
-	before int // notifications that an earlier start had accepted
-	report *report
-	trays  map[string][]sandbox.Shown
+	before    int    // notifications that an earlier start had accepted
+	acting    string // subscription id of the device that dismisses
+	report    *report
+	trays     map[string][]sandbox.Shown
+	dismissed *dismissal
 }
 
 func (d *demonstration) play(ctx context.Context) error {
@@ -119,8 +121,14 @@ func (d *demonstration) play(ctx context.Context) error {
 	for _, dev := range demoDevices() {
 		path := "/api/v1/users/" + user + "/endpoints/" + dev.installation
 		body := map[string]string{"host": d.app.Host, "platform": dev.platform, "address": dev.address(), "appId": dev.appID}
-		if err := d.call(ctx, http.MethodPut, path, body, nil); err != nil {
+		var registered struct {
+			SubscriptionID string `json:"subscriptionId"`
+		}
+		if err := d.call(ctx, http.MethodPut, path, body, &registered); err != nil {
 			return fmt.Errorf("registering the %s device: %w", dev.platform, err)
+		}
+		if dev.platform == demoActing {
+			d.acting = registered.SubscriptionID
 		}
 	}
 	var history struct {
@@ -140,7 +148,10 @@ func (d *demonstration) play(ctx context.Context) error {
 	if err := d.call(ctx, http.MethodPost, "/beta/users/"+user+"/notifications", body, &sent); err != nil {
 		return fmt.Errorf("sending: %w", err)
 	}
-	return d.watch(ctx, carillon.User{Host: d.app.Host, ID: user}, sent.ID)
+	if err := d.watch(ctx, carillon.User{Host: d.app.Host, ID: user}, sent.ID); err != nil {
+		return err
+	}
+	return d.dismiss(ctx, user, sent.ID)
 }
 
 // watch waits until every device has an outcome.
@@ -189,6 +200,7 @@ func (d *demonstration) write(w io.Writer, stay bool) {
 			fmt.Fprintf(w, "  %-8s %s: %s\n", dev.platform, shown.Title, shown.Body)
 		}
 	}
+	d.dismissed.write(w)
 	if !stay {
 		return
 	}
@@ -216,13 +228,22 @@ func (d *demonstration) call(ctx context.Context, method, path string, body, out
 		}
 		in = bytes.NewReader(b)
 	}
+	return d.ask(ctx, method, path, in, "", out)
+}
+
+// ask is call with a body that is JSON already, from an endpoint that a
+// subscription id names.
+func (d *demonstration) ask(ctx context.Context, method, path string, in io.Reader, endpoint string, out any) error {
 	req, err := http.NewRequestWithContext(ctx, method, d.s.doors.URL()+path, in)
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+d.token)
-	if body != nil {
+	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if endpoint != "" {
+		req.Header.Set("X-Uns-Id", endpoint)
 	}
 	res, err := d.http.Do(req)
 	if err != nil {
