@@ -20,6 +20,7 @@ func (s *system) registerOps() {
 		_, err := s.store.Progress(0)
 		return err
 	})
+	s.ops.Check("disk", s.space.check)
 	s.ops.Check("dispatcher", func(context.Context) error { return s.dispatcher.Ready(s.cfg.Journal.Partitions) })
 	if s.sandbox == nil {
 		return

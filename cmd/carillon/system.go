@@ -57,6 +57,7 @@ type system struct {
 	verifier   *auth.Verifier
 	issuer     *auth.DevIssuer // nil where it may not exist
 	doors      *httpapi.Server
+	space      *space
 	ops        *httpapi.Ops
 
 	// auditing is held by what looks at the whole store.
@@ -156,7 +157,11 @@ func (s *system) openStore(context.Context) error {
 		return err
 	}
 	s.store = store
-	s.stages = append(s.stages, stage{name: "store", run: store.Run, close: store.Close})
+	s.space = &space{free: store.Free, least: store.MinFree(), clock: s.clock, log: s.log}
+	s.stages = append(s.stages,
+		stage{name: "store", run: store.Run, close: store.Close},
+		stage{name: "room on the disk", run: s.space.run},
+	)
 	return nil
 }
 
@@ -273,7 +278,7 @@ func (s *system) openDoors(context.Context) error {
 	subscriptions := auth.NewSubscriptions(s.master)
 	s.doors = httpapi.New(s.cfg.HTTP, s.log, s.clock)
 	gateway.New(s.cfg.Gateway, gateway.Deps{
-		Apps: s.apps.Apps, Journal: s.writer, Store: s.store, Auth: s.verifier, Subscriptions: subscriptions,
+		Apps: s.apps.Apps, Journal: roomy{s.writer, s.space}, Store: s.store, Auth: s.verifier, Subscriptions: subscriptions,
 		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Parked: s.dispatcher.Parked, Fit: provider.Fit, Clock: s.clock, Log: s.log,
 	}).Register(s.doors.Router())
 	links := feed.Key(s.master.Derive(linksLabel))

@@ -24,12 +24,16 @@ type Config struct {
 	// 0 is what the directory was made with, at first a quarter of 30 days.
 	// Soaks with shorter lives take a quarter of those.
 	Generation time.Duration `yaml:"generation"`
+	// MinFreeBytes is what the disk must have left for the gateway to accept
+	// anything new; 0 is 128 MiB. Log and tables are written into what is left.
+	MinFreeBytes int64 `yaml:"minFreeBytes"`
 }
 
 const (
 	defaultCache    = 128 << 20
 	defaultMemtable = 32 << 20
 	leastMemtable   = 1 << 20
+	defaultMinFree  = 128 << 20
 	leastGeneration = 100 * time.Millisecond
 )
 
@@ -42,6 +46,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MemtableBytes <= 0 {
 		c.MemtableBytes = defaultMemtable
+	}
+	if c.MinFreeBytes <= 0 {
+		c.MinFreeBytes = defaultMinFree
 	}
 	c.MemtableBytes = max(c.MemtableBytes, leastMemtable)
 	if c.Generation != 0 && c.Generation < leastGeneration {

@@ -27,6 +27,8 @@ type Store struct {
 	dir    string
 	width  time.Duration
 
+	minFree uint64
+
 	directory atomic.Pointer[directory]
 	dirMu     sync.Mutex // changes of directory
 
@@ -60,6 +62,7 @@ func open(cfg Config, disk vfs.FS, clock *carillon.Clock, log *slog.Logger) (*St
 		clock: clock, dir: cfg.Dir, health: newHealth(cfg.Dir, clock, log),
 		progress: make(map[int32]carillon.Progress),
 	}
+	s.minFree = uint64(cfg.MinFreeBytes) //nolint:gosec // positive by withDefaults
 	s.writers.New = func() any { return &writer{} }
 	if err := s.open(cfg, disk); err != nil {
 		return nil, explain(cfg.Dir, err)
