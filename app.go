@@ -3,6 +3,7 @@ package carillon
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // App is a sender's application: who may act for it and with which credentials
@@ -172,11 +173,12 @@ func (a *App) AppIDs(p Platform) []string {
 type Apps struct {
 	byHost   map[string]*App
 	byClient map[string][]string
+	byOrigin map[string][]string // hosts by their web identities
 }
 
 // NewApps indexes apps. A host may stand once, a client id may act for several.
 func NewApps(apps []App) (*Apps, error) {
-	s := &Apps{byHost: make(map[string]*App, len(apps)), byClient: make(map[string][]string)}
+	s := &Apps{byHost: make(map[string]*App, len(apps)), byClient: make(map[string][]string), byOrigin: make(map[string][]string)}
 	for i := range apps {
 		a := &apps[i]
 		if err := ValidateHost(a.Host); err != nil {
@@ -188,6 +190,12 @@ func NewApps(apps []App) (*Apps, error) {
 		s.byHost[a.Host] = a
 		for _, c := range a.Clients {
 			s.byClient[c] = append(s.byClient[c], a.Host)
+		}
+		for _, id := range a.Identities {
+			if id.Platform == Web {
+				origin := webOrigin(id.AppID)
+				s.byOrigin[origin] = append(s.byOrigin[origin], a.Host)
+			}
 		}
 	}
 	return s, nil
@@ -201,6 +209,25 @@ func (s *Apps) Host(host string) (*App, bool) {
 
 // Owned lists the hosts that a client id may act for.
 func (s *Apps) Owned(client string) []string { return s.byClient[client] }
+
+// webOrigin is an origin as browsers send it: in lower case, without a path.
+func webOrigin(s string) string { return strings.ToLower(strings.TrimRight(s, "/")) }
+
+// HasOrigin tells whether any app has registered a web origin
+// ("https://news.example.com") as one of its identities.
+func (s *Apps) HasOrigin(origin string) bool { return len(s.byOrigin[webOrigin(origin)]) > 0 }
+
+// AllowsOrigin tells whether pages of a web origin may act for a host: it is one
+// of the app's identities. No origin at all is no page.
+func (s *Apps) AllowsOrigin(host, origin string) bool {
+	return origin == "" || slices.Contains(s.byOrigin[webOrigin(origin)], host)
+}
+
+// AllowsClientOrigin tells whether pages of a web origin may call with a token
+// of this client: the origin is of an app that the client may act for.
+func (s *Apps) AllowsClientOrigin(client, origin string) bool {
+	return origin == "" || slices.ContainsFunc(s.byClient[client], func(host string) bool { return s.AllowsOrigin(host, origin) })
+}
 
 // All lists the apps, in no order.
 func (s *Apps) All() []*App {

@@ -12,6 +12,7 @@ import (
 
 	"carillon"
 	"carillon/dispatch"
+	"carillon/feed"
 	"carillon/gateway"
 	"carillon/internal/auth"
 	"carillon/internal/httpapi"
@@ -35,6 +36,8 @@ type Config struct {
 	Ops  httpapi.OpsConfig `yaml:"ops"`
 	// Gateway is how the doors take requests.
 	Gateway gateway.Config `yaml:"gateway"`
+	// Feed bounds the live feeds.
+	Feed feed.Config `yaml:"feed"`
 	// Auth is how tokens are judged.
 	Auth auth.Config `yaml:"auth"`
 	// NoDevIssuer turns the development issuer off.

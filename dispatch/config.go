@@ -128,13 +128,22 @@ type Vendors interface {
 	Open(lane carillon.Lane, to carillon.Receiver) (carillon.Sender, error)
 }
 
+// Taps wakes who follows users live. Tap is called by shards, for every record
+// whose rows are written: it must be quick and never wait. The rows can be read
+// when the position is applied.
+type Taps interface {
+	Tap(userHash uint64, p carillon.Position)
+}
+
 // Deps are what a dispatcher works with.
 type Deps struct {
 	Store   Store
 	Vendors Vendors
 	Journal Journal
 	// Trim, when set, lets the journal forget what is settled.
-	Trim  func(ctx context.Context, partition int32, settled carillon.Seq) error
+	Trim func(ctx context.Context, partition int32, settled carillon.Seq) error
+	// Taps, when set, hears of every user whose rows changed.
+	Taps  Taps
 	IDs   *carillon.IDKey
 	Clock *carillon.Clock
 	Log   *slog.Logger

@@ -146,6 +146,7 @@ func (s *shard) written() {
 	s.wroteState()
 	for i, p := range s.wrote {
 		p.written = true
+		s.tap(p.r, p.win)
 		p.win.applied()
 		if p.hasIdem {
 			p.r.forgetIdem(p.idem.RID)
@@ -158,6 +159,7 @@ func (s *shard) written() {
 		p.late--
 		if p.unapplied {
 			p.unapplied = false
+			s.tap(p.r, p.win)
 			p.win.applied()
 		}
 		s.settle(p)
@@ -166,6 +168,7 @@ func (s *shard) written() {
 	s.lates = s.lates[:0]
 	for i, a := range s.applied {
 		s.applied[i] = applied{}
+		s.tap(a.r, a.win)
 		switch {
 		case a.joint != nil:
 			s.part1(a.joint)
@@ -181,6 +184,14 @@ func (s *shard) written() {
 		}
 	}
 	s.applied = s.applied[:0]
+}
+
+// tap tells who follows the user live that rows of his are written. The position
+// is that of the last record fetched with the one that wrote them.
+func (s *shard) tap(r *resident, w *window) {
+	if s.d.deps.Taps != nil && r != nil && w != nil {
+		s.d.deps.Taps.Tap(r.hash, carillon.Position{Partition: w.k.partition, Seq: w.next - 1})
+	}
 }
 
 // forgetIdem drops a request that its row remembers from now on.

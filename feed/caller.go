@@ -51,6 +51,9 @@ func (f *Feed) allowed(r *httpapi.Request, want need) (carillon.User, error) {
 		return carillon.User{}, err
 	}
 	r.Principal = p
+	if !f.deps.Apps().AllowsClientOrigin(p.Client, r.Origin()) {
+		return carillon.User{}, foreignOrigin(r.Origin())
+	}
 	id := r.Param("id") // "" on /me
 	if p.UserID != "" {
 		return f.ownUser(r, p, id, want)
@@ -66,6 +69,11 @@ func (f *Feed) allowed(r *httpapi.Request, want need) (carillon.User, error) {
 	}
 	host, err := f.host(r, p)
 	return carillon.User{Host: host, ID: id}, err
+}
+
+// foreignOrigin refuses a page of another app.
+func foreignOrigin(origin string) error {
+	return carillon.Errorf(carillon.CodeAccessDenied, "Origin", "pages of %.200q may not call for this app: its identities do not list that web origin", origin)
 }
 
 // ownUser admits a user's token to his own notifications.

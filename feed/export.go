@@ -37,6 +37,9 @@ func (f *Feed) exported(r *httpapi.Request) ([]string, error) {
 		return nil, err
 	}
 	r.Principal = p
+	if !f.deps.Apps().AllowsClientOrigin(p.Client, r.Origin()) {
+		return nil, foreignOrigin(r.Origin())
+	}
 	switch {
 	case p.UserID != "":
 		return nil, carillon.Errorf(carillon.CodeAccessDenied, "", "the export takes an app token with the role %s, not a user's", auth.RoleEndpoints)

@@ -38,3 +38,22 @@ func OpenList(k *Key, u carillon.User, token string) (filter, sel string, top in
 
 // MaxPageSize reads a Prefer header.
 func MaxPageSize(prefer string) int { return maxPageSize(prefer) }
+
+// Streams is how many live feeds there are.
+func (f *Feed) Streams() int {
+	f.hub.mu.Lock()
+	defer f.hub.mu.Unlock()
+	return f.hub.n
+}
+
+// SealTicket makes a ticket.
+func SealTicket(k *Key, u carillon.User, expires int64) string {
+	t := ticket{user: u, expires: expires}
+	return t.seal(k)
+}
+
+// OpenTicket reads one.
+func OpenTicket(k *Key, text string) (u carillon.User, expires int64, ok bool) {
+	t, ok := openTicket(k, text)
+	return t.user, t.expires, ok
+}

@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"carillon"
 	"carillon/internal/auth"
@@ -46,6 +47,32 @@ type Waiter interface {
 	Wait(ctx context.Context, pos carillon.Position) error
 }
 
+// Config bounds the live feed. The zero value is good.
+type Config struct {
+	// MaxStreams is how many live feeds this process serves, 10,000 by default;
+	// they count among the connections too.
+	MaxStreams int `yaml:"maxStreams"`
+	// MaxUserStreams is how many of them one user may have, 16 by default.
+	MaxUserStreams int `yaml:"maxUserStreams"`
+	// Heartbeat is how often a live feed that has nothing to say is written to,
+	// 10 s by default and 15 s at most.
+	Heartbeat time.Duration `yaml:"heartbeat"`
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxStreams <= 0 {
+		c.MaxStreams = 10_000
+	}
+	if c.MaxUserStreams <= 0 {
+		c.MaxUserStreams = 16
+	}
+	if c.Heartbeat <= 0 {
+		c.Heartbeat = 10 * time.Second
+	}
+	c.Heartbeat = min(c.Heartbeat, 15*time.Second)
+	return c
+}
+
 // Deps are the parts that feed works with. All of them are needed.
 type Deps struct {
 	// Apps is the present set of onboarded apps.
@@ -65,10 +92,24 @@ type Deps struct {
 }
 
 // Feed answers what callers and operators read.
-type Feed struct{ deps Deps }
+type Feed struct {
+	cfg     Config
+	deps    Deps
+	hub     *hub
+	tickets *tickets
+}
 
 // New makes the doors out. It starts nothing.
-func New(deps Deps) *Feed { return &Feed{deps: deps} }
+func New(cfg Config, deps Deps) *Feed {
+	cfg = cfg.withDefaults()
+	return &Feed{cfg: cfg, deps: deps, hub: newHub(cfg), tickets: newTickets(deps.Clock.UnixMilli())}
+}
+
+// Tap wakes the live feeds of a user: rows of his are written, and can be read
+// when the position is applied. It is called for every record of every user and
+// costs one look where nobody follows. In a cluster it is what a tail of the
+// taps topic calls.
+func (f *Feed) Tap(userHash uint64, p carillon.Position) { f.hub.tap(userHash, p) }
 
 // Register adds the routes: what is built, and by its name what is not.
 func (f *Feed) Register(rt *httpapi.Router) {
@@ -78,8 +119,8 @@ func (f *Feed) Register(rt *httpapi.Router) {
 		rt.Handle("GET", graph+"/$count", f.counted)
 		rt.Handle("GET", graph+"/{nid}", f.one)
 		rt.Handle("GET", graph+"/delta", f.delta)
-		rt.NotYet("GET", own+"/feed/events", "the live feed")
-		rt.NotYet("POST", own+"/feed/tickets", "tickets for the live feed")
+		rt.Handle("GET", own+"/feed/events", f.events)
+		rt.Handle("POST", own+"/feed/tickets", f.ticket)
 	}
 	rt.Handle("GET", "/api/v1/users/{id}/notifications/{nid}/deliveries", f.deliveries)
 	rt.Handle("GET", "/api/v1/endpoints", f.export)

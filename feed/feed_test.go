@@ -121,8 +121,8 @@ func newRigAt(t testing.TB, store feed.Store, clock *carillon.Clock) *rig {
 	log := slog.New(slog.DiscardHandler)
 	master := auth.NewMaster([32]byte{1})
 	apps, err := carillon.NewApps([]carillon.App{
-		{Host: "app.example.com", Clients: []string{"one", "both"}},
-		{Host: "two.example.com", Clients: []string{"both"}},
+		{Host: "app.example.com", Clients: []string{"one", "both"}, Identities: []carillon.Identity{{Platform: carillon.Web, AppID: "https://web.example.com"}}},
+		{Host: "two.example.com", Clients: []string{"both"}, Identities: []carillon.Identity{{Platform: carillon.Web, AppID: "https://two.example.com/"}}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -141,12 +141,13 @@ func newRigAt(t testing.TB, store feed.Store, clock *carillon.Clock) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.feed = feed.New(feed.Deps{
+	r.feed = feed.New(feed.Config{MaxUserStreams: 3}, feed.Deps{
 		Apps: func() *carillon.Apps { return apps }, Store: store, Directory: r.store, Tokens: tokens,
 		Subscriptions: r.subs, IDs: r.ids, Key: &feed.Key{9}, Partitions: 4, Applied: r.store, Clock: clock, Log: log,
 	})
 	s := httpapi.New(httpapi.Config{Listen: "127.0.0.1:0"}, log, clock)
 	r.feed.Register(s.Router())
+	s.Origins(apps.HasOrigin)
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +358,6 @@ func TestAccess(t *testing.T) {
 		"no such option":             {list + "?$nope=1", user, "", 400, "$nope"},
 		"deliveries":                 {deliveries, app, "", 200, ""},
 		"deliveries are the app's":   {deliveries, user, "", 403, "not a user's"},
-		"events":                     {"/api/v1/users/x/feed/events", user, "", 501, "live feed"},
 		"wrong prefix":               {"/beta/users/dev.alice/notifications/" + id + "/deliveries", app, "", 404, "/api/v1/users"},
 	} {
 		var headers []string

@@ -23,6 +23,9 @@ func (g *Gateway) caller(r *httpapi.Request) (*auth.Principal, error) {
 		return nil, err
 	}
 	r.Principal = p
+	if !g.deps.Apps().AllowsClientOrigin(p.Client, r.Origin()) {
+		return nil, carillon.Errorf(carillon.CodeAccessDenied, "Origin", "pages of %.200q may not call for this app: its identities do not list that web origin", r.Origin())
+	}
 	return p, nil
 }
 

@@ -58,6 +58,7 @@ type system struct {
 	issuer     *auth.DevIssuer // nil where it may not exist
 	doors      *httpapi.Server
 	space      *space
+	feed       *feed.Feed
 	ops        *httpapi.Ops
 
 	// auditing is held by what looks at the whole store.
@@ -230,6 +231,13 @@ func (s *system) openSandbox() (*sandbox.Server, error) {
 	return box, nil
 }
 
+// taps leads from the dispatcher to the feed, which is wired after it and before
+// either runs.
+type taps struct{ s *system }
+
+// Tap wakes who follows a user live.
+func (t taps) Tap(userHash uint64, p carillon.Position) { t.s.feed.Tap(userHash, p) }
+
 // openDispatch wires the dispatcher, and the writer that it and the doors
 // append with, which therefore outlives both.
 func (s *system) openDispatch(context.Context) error {
@@ -239,7 +247,7 @@ func (s *system) openDispatch(context.Context) error {
 		Store:   s.store,
 		Vendors: s.vendors,
 		Journal: s.writer, Trim: s.trimmer(),
-		IDs: &s.ids, Clock: s.clock, Log: s.log,
+		Taps: taps{s}, IDs: &s.ids, Clock: s.clock, Log: s.log,
 	})
 	if err != nil {
 		return err
@@ -282,10 +290,12 @@ func (s *system) openDoors(context.Context) error {
 		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Parked: s.dispatcher.Parked, Fit: provider.Fit, Clock: s.clock, Log: s.log,
 	}).Register(s.doors.Router())
 	links := feed.Key(s.master.Derive(linksLabel))
-	feed.New(feed.Deps{
+	s.feed = feed.New(s.cfg.Feed, feed.Deps{
 		Apps: s.apps.Apps, Store: s.store, Directory: s.store, Tokens: s.verifier, Subscriptions: subscriptions,
 		IDs: &s.ids, Key: &links, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Clock: s.clock, Log: s.log,
-	}).Register(s.doors.Router())
+	})
+	s.feed.Register(s.doors.Router())
+	s.doors.Origins(func(origin string) bool { return s.apps.Apps().HasOrigin(origin) })
 	audit, err := s.openAudit()
 	if err != nil {
 		return err

@@ -32,6 +32,7 @@ type Request struct {
 	path    []byte
 	id      carillon.ID
 	client  string
+	origin  string
 	started time.Time
 	scratch []byte
 	body    []byte

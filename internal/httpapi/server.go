@@ -35,6 +35,9 @@ type Server struct {
 	decoders  decoders
 	buffers   sync.Pool // *[]byte, large ones
 	spare     atomic.Pointer[[]byte]
+	origins   func(origin string) bool
+	lives     lives
+	accepting context.Context //nolint:containedctx // Run's: it ends what is live
 	fast      *fasthttp.Server
 	gate      *gate
 	ln        net.Listener // the gate, with TLS round it where there is a certificate
@@ -103,7 +106,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.instrument()
 	metrics.RegisterSet(s.metrics)
 	defer metrics.UnregisterSet(s.metrics, true)
-	s.fast = s.build(hard)
+	s.fast, s.accepting = s.build(hard), ctx
 	served := make(chan error, 1)
 	go func() { served <- s.fast.Serve(s.ln) }()
 	select {
@@ -113,6 +116,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	drain(hard, cancel, s.fast, s.gate, s.cfg.DrainTimeout)
+	s.endLives()
 	_ = s.ln.Close() // fasthttp closes only what Serve was called with in time
 	<-served         //nolint:errcheck // it was stopped: that is no fault
 	return nil
@@ -135,6 +139,22 @@ func drain(hard context.Context, cancel context.CancelFunc, fast *fasthttp.Serve
 	defer done()
 	_ = fast.ShutdownWithContext(last)
 }
+
+// endLives waits for the live answers, which were told when Run's context ended;
+// what still writes to a slow peer is cut.
+func (s *Server) endLives() {
+	ended := s.lives.close()
+	select {
+	case <-ended:
+		return
+	case <-time.After(liveEnd): //nolint:forbidigo // sockets keep real time
+	}
+	s.gate.closeAll()
+	<-ended
+}
+
+// liveEnd is how long a live answer may take to end.
+const liveEnd = time.Second
 
 func (s *Server) build(hard context.Context) *fasthttp.Server {
 	return &fasthttp.Server{
@@ -201,6 +221,9 @@ func (s *Server) dispatch(r *Request) (err error) {
 			err = &carillon.Error{Code: carillon.CodeInternal, Message: "an unexpected fault of the gateway; its log has the request-id"}
 		}
 	}()
+	if done, err := s.cors(r); done || err != nil {
+		return err
+	}
 	l := s.router.match(r.path, &r.vals)
 	switch {
 	case l == nil && s.fallback != nil:
@@ -236,6 +259,7 @@ func (s *Server) stamp(r *Request) {
 	if r.client != "" {
 		h.Set("client-request-id", r.client)
 	}
+	r.allowOrigin()
 	h.Set("OData-Version", "4.0")
 	h.Set("Cache-Control", "private")
 	if r.ctx.IsTLS() {
@@ -258,7 +282,7 @@ func (s *Server) acquire(hard context.Context, c *fasthttp.RequestCtx) *Request 
 
 func (s *Server) release(r *Request) {
 	r.endBody()
-	r.ctx, r.base, r.route, r.path, r.client, r.Principal = nil, nil, nil, nil, "", nil
+	r.ctx, r.base, r.route, r.path, r.client, r.origin, r.Principal = nil, nil, nil, nil, "", "", nil
 	clear(r.vals[:])
 	r.body = s.keep(r.body)
 	s.requests.Put(r)
