@@ -94,15 +94,15 @@ type use struct {
 
 // outworn tells whether a connection's token, in use since then, is to be
 // replaced by the one of the slot that began at issued. One that is held is kept
-// until then.
-func (u *use) outworn(issued int64, now, held time.Time) bool {
+// until that time; none is used beyond 55 minutes.
+func (u *use) outworn(issued int64, now, until time.Time) bool {
 	switch {
 	case u.token == nil || issued < u.token.issued: // the first, or the clock went back
 		return true
-	case issued == u.token.issued || now.Before(held):
+	case issued == u.token.issued || now.Before(until):
 		return false
 	}
-	return now.Sub(u.since) >= keep
+	return now.Sub(u.since) >= keep || now.Sub(time.Unix(u.token.issued, 0)) >= held
 }
 
 // token is the one to use now on the connection that u stands for.

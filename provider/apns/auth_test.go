@@ -141,13 +141,18 @@ func TestTokenHeld(t *testing.T) {
 	}
 	first := at(5, 1)
 	s.Hold()
-	for minute, conn := range map[int]uint64{6: 1, 29: 2, 31: 3, 54: 3} {
-		if at(minute, conn) != first {
-			t.Errorf("minute %d: a new token", minute)
+	for _, use := range []struct {
+		minute int
+		conn   uint64
+	}{{6, 1}, {29, 2}, {31, 3}, {54, 3}, {54, 4}} {
+		if at(use.minute, use.conn) != first {
+			t.Errorf("minute %d: a new token", use.minute)
 		}
 	}
-	if at(55, 3) == first {
-		t.Error("minute 55: still the old token")
+	for conn := range uint64(5) { // also where it has not been for long
+		if at(55, conn) == first {
+			t.Errorf("minute 55: still the old token on connection %d", conn)
+		}
 	}
 }
 

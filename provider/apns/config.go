@@ -25,10 +25,11 @@ type Config struct {
 	// where there may be more than one.
 	MinConnections int `yaml:"minConnections"`
 	MaxConnections int `yaml:"maxConnections"`
-	// PingInterval is the silence, while answers are owed, after which a
-	// connection is asked whether it is alive; 10 s after that it counts as dead.
-	// Default 10 s.
+	// PingInterval is the silence, while answers are owed, after which a connection
+	// is asked whether it is alive; PingTimeout after that it counts as dead.
+	// Defaults 10 s each.
 	PingInterval time.Duration `yaml:"pingInterval"`
+	PingTimeout  time.Duration `yaml:"pingTimeout"`
 	// RequestTimeout is how long an answer may take. Default 15 s.
 	RequestTimeout time.Duration `yaml:"requestTimeout"`
 	// DialTimeout bounds opening a connection. Default 10 s.

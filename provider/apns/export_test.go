@@ -107,3 +107,9 @@ func (p *Proven) Has(a string) bool { return p.p.has(p.p.mark(a)) }
 
 // Remove forgets it.
 func (p *Proven) Remove(a string) { p.p.remove(p.p.mark(a)) }
+
+// Turns is turns.
+type Turns struct{ t turns }
+
+// Next is how long the next one waits.
+func (t *Turns) Next(now time.Time) time.Duration { return t.t.next(now) }

@@ -3,6 +3,7 @@ package apns_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"carillon/provider/apns"
 )
@@ -33,5 +34,28 @@ func TestProven(t *testing.T) {
 	p.Remove(name(n - 1))
 	if p.Has(name(n - 1)) {
 		t.Error("a token that is gone is still known")
+	}
+}
+
+// TestTurns: what finds no stream in quarantine comes back one after the other.
+func TestTurns(t *testing.T) {
+	var turns apns.Turns
+	now := start()
+	if d := turns.Next(now); d != 5*time.Second {
+		t.Errorf("the first waits %v", d)
+	}
+	for range 49 {
+		turns.Next(now)
+	}
+	if d := turns.Next(now); d != 6*time.Second {
+		t.Errorf("the 51st waits %v", d)
+	}
+	for range 100_000 {
+		if d := turns.Next(now); d > 5*time.Minute {
+			t.Fatalf("one waits %v", d)
+		}
+	}
+	if d := turns.Next(now.Add(time.Hour)); d != 5*time.Second {
+		t.Errorf("an hour later one waits %v", d)
 	}
 }

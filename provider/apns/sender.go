@@ -23,8 +23,6 @@ const (
 	maxStreams = 2000
 	// growEvery spaces the opening of connections: "open over a few seconds".
 	growEvery = 500 * time.Millisecond
-	// unprovenWait is when a push for which quarantine had no stream is due again.
-	unprovenWait = 5 * time.Second
 	// maxKept is the most capacity that a buffer may keep between pushes.
 	maxKept = 8 << 10
 )
@@ -51,6 +49,7 @@ type Sender struct {
 	topics  map[string]*topic // by appId
 	answers []carillon.Answer // of the results at hand
 	parser  fastjson.Parser   // likewise
+	turns   turns             // likewise: of those for which quarantine had no stream
 	renewed time.Time         // likewise: when a connection was last closed for a token that never worked
 }
 
@@ -107,7 +106,7 @@ func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *cari
 				{Name: ":authority", Value: site.Host},
 			},
 			MaxInFlight:    min(maxStreams, cmp.Or(cfg.MaxInFlight, maxStreams)),
-			RequestTimeout: cfg.RequestTimeout, DialTimeout: cfg.DialTimeout, PingInterval: cfg.PingInterval, Now: clock.Now,
+			RequestTimeout: cfg.RequestTimeout, DialTimeout: cfg.DialTimeout, PingInterval: cfg.PingInterval, PingTimeout: cfg.PingTimeout, Now: clock.Now,
 		},
 		Min: cfg.MinConnections, Max: cfg.MaxConnections, MaxInFlight: cfg.MaxInFlight,
 		Warm: true, Quarantine: true, GrowEvery: growEvery,
@@ -204,7 +203,7 @@ func (s *Sender) results(results []h2.Result) {
 		if o.Class == carillon.Open {
 			o = judge(&results[i], &s.parser, now, s.cfg.ServerErrorWait)
 			if o.Unsent && sh.Unproven && results[i].Reason == h2.ReasonWaited {
-				o.After = unprovenWait
+				o.After = s.turns.next(now)
 			}
 			weigh(&o, standing{key: s.taken.Load(), topic: sh.topic.taken.Load(), environment: sh.certain})
 			s.consider(&o, sh, now)

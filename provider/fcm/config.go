@@ -26,9 +26,11 @@ type Config struct {
 	// RampUp is the least time from little traffic to the quota. Default 1 min,
 	// which is what Google asks for.
 	RampUp time.Duration `yaml:"rampUp"`
-	// PingInterval is the silence, while answers are owed, after which a
-	// connection is asked whether it is alive. Default 10 s.
+	// PingInterval is the silence, while answers are owed, after which a connection
+	// is asked whether it is alive; PingTimeout after that it counts as dead.
+	// Defaults 10 s each.
 	PingInterval time.Duration `yaml:"pingInterval"`
+	PingTimeout  time.Duration `yaml:"pingTimeout"`
 	// RequestTimeout is how long an answer may take; Google asks for 10 s or
 	// more. Default 15 s.
 	RequestTimeout time.Duration `yaml:"requestTimeout"`

@@ -104,7 +104,7 @@ func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *cari
 				{Name: "content-type", Value: "application/json"},
 			},
 			MaxInFlight:    min(maxStreams, cmp.Or(cfg.MaxInFlight, maxStreams)),
-			RequestTimeout: cfg.RequestTimeout, DialTimeout: cfg.DialTimeout, PingInterval: cfg.PingInterval, Now: clock.Now,
+			RequestTimeout: cfg.RequestTimeout, DialTimeout: cfg.DialTimeout, PingInterval: cfg.PingInterval, PingTimeout: cfg.PingTimeout, Now: clock.Now,
 		},
 		Min: cfg.MinConnections, Max: cmp.Or(cfg.MaxConnections, maxConnections), MaxInFlight: cfg.MaxInFlight,
 		GrowEvery: growEvery, IdleAfter: idleAfter,

@@ -162,8 +162,13 @@ func (p *Pool) room() int {
 	for k := range waiting {
 		waiting[k] = int(p.waiting[k].Load())
 	}
-	room := offered(free, waiting, p.mostly.Load(), p.cfg.MaxInFlight/quarantineQueue)
-	return max(min(room, p.cfg.MaxInFlight-int(p.due.Load())), 0)
+	mostly := p.mostly.Load()
+	due := int(p.due.Load())
+	if !mostly {
+		due -= waiting[quarantine] // bounded by its own queue
+	}
+	room := offered(free, waiting, mostly, p.cfg.MaxInFlight/quarantineQueue)
+	return max(min(room, p.cfg.MaxInFlight-due), 0)
 }
 
 // queued is how many requests wait for a connection.

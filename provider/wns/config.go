@@ -30,6 +30,11 @@ type Config struct {
 	// RequestTimeout is how long a push may wait for a connection, and an answer
 	// may take after that. Default 15 s each.
 	RequestTimeout time.Duration `yaml:"requestTimeout"`
+	// PingInterval is the silence, while answers are owed, after which an HTTP/2
+	// connection is asked whether it is alive; PingTimeout after that it counts as
+	// dead. Defaults 10 s each.
+	PingInterval time.Duration `yaml:"pingInterval"`
+	PingTimeout  time.Duration `yaml:"pingTimeout"`
 	// DialTimeout bounds opening a connection. Default 10 s.
 	DialTimeout time.Duration `yaml:"dialTimeout"`
 }

@@ -52,7 +52,7 @@ func newPool(s *Sender, host string) *pool {
 				{Name: ":authority", Value: host},
 			},
 			MaxInFlight: min(s.cfg.MaxInFlight, maxStreams), RequestTimeout: s.cfg.RequestTimeout,
-			DialTimeout: s.cfg.DialTimeout, Now: s.clock.Now,
+			DialTimeout: s.cfg.DialTimeout, PingInterval: s.cfg.PingInterval, PingTimeout: s.cfg.PingTimeout, Now: s.clock.Now,
 		},
 		Max: maxHTTP2, MaxInFlight: s.cfg.MaxInFlight,
 		OnResults: s.results, OnRoom: p.room, Logger: s.log,
