@@ -118,8 +118,8 @@ func TestTokenEndpointBack(t *testing.T) {
 		if n := r.sender.Room(); n != 0 {
 			t.Errorf("room for %d under a revoked token", n)
 		}
+		rooms := r.roomCount() // before a token can come
 		r.server.Unscript()
-		rooms := r.roomCount()
 		r.wait(t, "the lane to be told", func() bool {
 			r.clock.Move(time.Minute)
 			return r.roomCount() > rooms

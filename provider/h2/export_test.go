@@ -1,6 +1,10 @@
 package h2
 
-import "time"
+import (
+	"time"
+
+	"golang.org/x/net/http2"
+)
 
 // SetFirstID has the next connections begin at that stream id.
 func (c *Client) SetFirstID(id uint32) { c.firstID = id }
@@ -50,3 +54,27 @@ func (s Sizing) Change(growEvery, idleAfter time.Duration) int {
 
 // Plain is plain.
 func Plain(s string) int { return plain(s) }
+
+// Parser is the reader's parser, for benchmarks.
+type Parser struct{ p *parser }
+
+// NewParser returns the parser of a new connection.
+func NewParser() Parser { return Parser{newParser()} }
+
+// Feed parses whole frames and returns how many events they were.
+func (p Parser) Feed(b []byte) (int, error) {
+	_, err := p.p.feed(b)
+	n := len(p.p.events)
+	p.p.reset()
+	return n, err
+}
+
+// Request appends the frames of one request.
+func (e Encoder) Request(dst []byte, id uint32, path string, fields []Field, body []byte) []byte {
+	from := len(dst)
+	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	dst = e.e.appendBlock(dst, path, fields)
+	putFrameHeader(dst[from:], len(dst)-from-frameHeaderLen, http2.FrameHeaders, http2.FlagHeadersEndHeaders, id)
+	dst = appendFrameHeader(dst, len(body), http2.FrameData, http2.FlagDataEndStream, id)
+	return append(dst, body...)
+}
