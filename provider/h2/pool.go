@@ -111,7 +111,7 @@ func NewPool(cfg PoolConfig) *Pool {
 	p.list.Store(&[]*PoolConn{})
 	p.starved.Store(true)
 	p.share = 1
-	p.mostly.Store(true)
+	p.mostly.Store(p.cfg.Quarantine)
 	p.refused = refusedAtFirst
 	p.refusing.Store(true)
 	return p
@@ -167,7 +167,7 @@ func (p *Pool) room() int {
 	if !mostly {
 		due -= waiting[quarantine] // bounded by its own queue
 	}
-	room := offered(free, waiting, mostly, p.cfg.MaxInFlight/quarantineQueue)
+	room := offered(free, waiting, mostly, p.quarantineQueue())
 	return max(min(room, p.cfg.MaxInFlight-due), 0)
 }
 

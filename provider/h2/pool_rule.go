@@ -16,7 +16,6 @@ const (
 	// answers prove that what comes is clean.
 	refusedMany, refusedFew = 0.03, 0.01
 	refusedAtFirst          = 0.1
-	quarantineQueue         = 4 // a quarter of what may be unanswered waits for quarantine
 	maxLeaving              = 4 // connections that still finish, beyond the most that are open
 )
 

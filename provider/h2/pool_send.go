@@ -22,7 +22,7 @@ func (p *Pool) Send(shots []*Shot) {
 			k := p.kind(s)
 			if k == regular {
 				p.wanted = true
-			} else if unproven++; p.queues[k].len() >= p.cfg.MaxInFlight/quarantineQueue {
+			} else if unproven++; p.queues[k].len() >= p.quarantineQueue() {
 				p.local = append(p.local, Result{Ref: s, Fault: FaultUnsent, Reason: ReasonWaited})
 				break
 			}

@@ -28,6 +28,9 @@ func (p *Pool) kind(s *Shot) kind {
 	return regular
 }
 
+// quarantineQueue is how many shots may wait for quarantine.
+func (p *Pool) quarantineQueue() int { return max(p.cfg.MaxInFlight/4, 1) }
+
 // queue holds shots that wait for a stream, oldest first.
 type queue struct {
 	shots []*Shot

@@ -386,3 +386,23 @@ func TestPoolDrain(t *testing.T) {
 		}
 	})
 }
+
+// TestPoolOfOne: one request at a time, with quarantine and without.
+func TestPoolOfOne(t *testing.T) {
+	for _, most := range []int{1, 2} {
+		synctest.Test(t, func(t *testing.T) {
+			r := start(t, newService(t, 10, ok(time.Millisecond)), func(cfg *h2.PoolConfig) {
+				cfg.MaxInFlight, cfg.Quarantine, cfg.Max = 1, true, most
+			})
+			for range 3 {
+				synctest.Wait()
+				if r.Room() != 1 {
+					t.Fatalf("room %d, want 1", r.Room())
+				}
+				r.send("one", 1, true)
+				time.Sleep(10 * time.Millisecond)
+			}
+			r.stop()
+		})
+	}
+}
