@@ -27,6 +27,7 @@ const (
 	CodeThrottled                    // activityLimitReached, 429
 	CodeNotImplemented               // notSupported, 501
 	CodeUnavailable                  // serviceNotAvailable, 503
+	CodeFailedDependency             // failedDependency, 424: of a request in a batch
 )
 
 // String is the machine-readable code of the Graph error body.
@@ -60,6 +61,8 @@ func (c Code) String() string {
 		return "notSupported"
 	case CodeUnavailable:
 		return "serviceNotAvailable"
+	case CodeFailedDependency:
+		return "failedDependency"
 	case CodeInternal:
 	}
 	return "generalException"

@@ -29,6 +29,9 @@ func (r *Request) Origin() string { return r.origin }
 
 // cors looks at the origin of a request. It answers preflights itself.
 func (s *Server) cors(r *Request) (done bool, err error) {
+	if r.outer != nil {
+		return false, nil
+	}
 	origin := r.Header("Origin")
 	if origin == "" || s.origins == nil {
 		return false, nil

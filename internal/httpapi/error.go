@@ -43,6 +43,8 @@ func StatusOf(c carillon.Code) int {
 		return fasthttp.StatusNotImplemented
 	case carillon.CodeUnavailable:
 		return fasthttp.StatusServiceUnavailable
+	case carillon.CodeFailedDependency:
+		return fasthttp.StatusFailedDependency
 	case carillon.CodeInternal:
 	}
 	return fasthttp.StatusInternalServerError

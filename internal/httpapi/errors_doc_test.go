@@ -23,10 +23,10 @@ func TestErrorsAreDocumented(t *testing.T) {
 		fmt.Sprint("invalidRequest ", fasthttp.StatusRequestTimeout):               true,
 		fmt.Sprint("requestTooLarge ", fasthttp.StatusRequestHeaderFieldsTooLarge): true,
 	}
-	for c := carillon.CodeInternal; c <= carillon.CodeUnavailable; c++ {
+	for c := carillon.CodeInternal; c <= carillon.CodeFailedDependency; c++ {
 		want[fmt.Sprint(c, " ", httpapi.StatusOf(c))] = true
 	}
-	if next := carillon.CodeUnavailable + 1; next.String() != carillon.CodeInternal.String() {
+	if next := carillon.CodeFailedDependency + 1; next.String() != carillon.CodeInternal.String() {
 		t.Errorf("%s stands behind the last code that this test knows", next)
 	}
 	text, err := os.ReadFile("../../docs/errors.md")

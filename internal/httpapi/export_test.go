@@ -31,3 +31,10 @@ func (s *Server) Answer(method, path, header string) func() int {
 		return c.Response.StatusCode()
 	}
 }
+
+// ReadBatch decodes a batch as the server does, and gives how many requests it
+// has.
+func ReadBatch(body []byte) (int, error) {
+	all, err := readBatch(body)
+	return len(all), err
+}

@@ -31,6 +31,7 @@ func start(t *testing.T, cfg httpapi.Config, log *slog.Logger, register func(*ht
 	if register != nil {
 		register(s.Router())
 	}
+	s.Batch()
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}

@@ -33,6 +33,7 @@ type Request struct {
 	id      carillon.ID
 	client  string
 	origin  string
+	outer   *Request // of a request in a batch
 	started time.Time
 	scratch []byte
 	body    []byte
@@ -173,6 +174,8 @@ func (r *Request) AppendServiceRoot(dst []byte) []byte {
 // AppendBase appends scheme and host as the caller sees them.
 func (r *Request) AppendBase(dst []byte) []byte {
 	switch {
+	case r.outer != nil:
+		return r.outer.AppendBase(dst)
 	case r.srv.cfg.PublicURL != "":
 		return append(dst, r.srv.publicURL...)
 	case r.ctx.IsTLS():

@@ -282,7 +282,7 @@ func (s *Server) acquire(hard context.Context, c *fasthttp.RequestCtx) *Request 
 
 func (s *Server) release(r *Request) {
 	r.endBody()
-	r.ctx, r.base, r.route, r.path, r.client, r.origin, r.Principal = nil, nil, nil, nil, "", "", nil
+	r.ctx, r.base, r.route, r.path, r.client, r.origin, r.outer, r.Principal = nil, nil, nil, nil, "", "", nil, nil
 	clear(r.vals[:])
 	r.body = s.keep(r.body)
 	s.requests.Put(r)
