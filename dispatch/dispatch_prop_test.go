@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"carillon"
+	"carillon/journal"
 )
 
 // world is what a random script did, and what must follow from it.
@@ -117,6 +118,13 @@ func (w *world) check() {
 	}
 	w.store.mu.Lock()
 	defer w.store.mu.Unlock()
+	for i, f := range w.records {
+		if seq := carillon.MakeSeq(1, int64(i)); seq < p.Applied && f.rec.Kind == journal.KindNotification && !f.rec.HasRID {
+			if _, ok := w.store.items[f.user][seq]; !ok {
+				w.rt.Fatalf("applied is %s, but %s of %s has no row", p.Applied, seq, f.user)
+			}
+		}
+	}
 	for u, items := range w.store.items {
 		for _, it := range items {
 			for _, d := range it.Deliveries {

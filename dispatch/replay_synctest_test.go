@@ -55,6 +55,48 @@ func TestReplayBehindItsOwnRecall(t *testing.T) {
 	})
 }
 
+// What is parked waits until the replay is through: an older delivery to the
+// same endpoint, on its way when the process was killed, goes first.
+func TestParkedWaitsForTheReplay(t *testing.T) {
+	store := newMemory()
+	alice := user("dev.alice")
+	var records []fed
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{Shards: 1}, store)
+		defer r.stop()
+		bob := user("dev.bob")
+		records = []fed{r.joins(alice, "i", carillon.IOS), r.joins(bob, "b", carillon.IOS), r.sends(alice, "1"), r.sends(bob, "x"), r.sends(alice, "2")}
+		r.feed(records[:4]...)
+		r.v.answer(t, "b", carillon.Outcome{Class: carillon.ThrottledSender, Status: 429, After: 10 * time.Minute})
+		r.feed(records[4]) // its lane is shut; the first is unanswered
+		r.flush()
+		if _, parked := store.waiting(); parked != 1 {
+			t.Fatalf("%d are parked", parked)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		from, end := carillon.MakeSeq(1, 2), carillon.MakeSeq(1, 5)
+		r := newRigAt(t, Config{Shards: 1}, store, from, end)
+		defer r.stop()
+		r.v.replies(accept)
+		r.flush()
+		r.feed(records[2:]...)
+		for range 3 {
+			r.flush()
+			r.positions()
+		}
+		var got []string
+		for _, p := range r.v.all() {
+			if p.Endpoint.ID == "i" {
+				got = append(got, p.Notification.Title)
+			}
+		}
+		if d := cmp.Diff([]string{"1", "2"}, got); d != "" {
+			t.Errorf("rang (-want +got):\n%s", d)
+		}
+	})
+}
+
 // An eleventh endpoint makes room by the oldest; replaying all of that, and a
 // leave, leaves the same ten.
 func TestReplayedRegistrationsChangeNothing(t *testing.T) {

@@ -1,10 +1,12 @@
 package pebble_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"pgregory.net/rapid"
 
 	"carillon"
 	"carillon/store/pebble"
@@ -96,4 +98,49 @@ func TestLateRow(t *testing.T) {
 			t.Errorf("%d keys are left", n)
 		}
 	}
+}
+
+// TestShortenExpireList: an endpoint whose life was shortened leaves; long after
+// that short life an older row of it, which lived longer, is written once more. It
+// stays away: the tombstone lives as long as anything that it may hide.
+func TestShortenExpireList(t *testing.T) {
+	clock := &carillon.Clock{}
+	s := openFS(t, pebble.Config{Dir: "store", Generation: time.Hour}, vfs.NewMem(), clock)
+	n := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		n++
+		u, now := carillon.User{Host: "a.example", ID: fmt.Sprintf("dev.u%d", n)}, clock.UnixMilli()
+		hours := func(name string, from, to int64) int64 { return rapid.Int64Range(from, to).Draw(rt, name) }
+		in := func(h int64) int64 { return now + h*time.Hour.Milliseconds() }
+		long, short := hours("long", 3, 60), hours("short", 1, 2)
+		write := func(version carillon.Seq, expires int64, left bool) {
+			row := carillon.EndpointRow{User: u, Endpoint: carillon.Endpoint{ID: "e", Version: version, Expires: expires}, Left: left}
+			if err := s.Write(&carillon.Rows{Endpoints: []carillon.EndpointRow{row}}, false); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		list := func(want int) {
+			eps, err := s.Endpoints(nil, u)
+			if err != nil || len(eps) != want {
+				rt.Fatalf("%d endpoints are listed, %v; want %d: %+v", len(eps), err, want, eps)
+			}
+		}
+		write(1, in(long), false)
+		list(1)
+		if rapid.Bool().Draw(rt, "shortened before it leaves") {
+			write(2, in(short), false)
+			list(1)
+			write(3, in(short), true)
+		} else {
+			write(3, in(short), true) // the row that it takes the place of lived longer
+			short = long
+		}
+		list(0)
+		clock.Move(time.Duration(hours("pass", 1, short)-1) * time.Hour)
+		if err := s.Expire(clock.UnixMilli()); err != nil {
+			rt.Fatal(err)
+		}
+		write(1, in(long), false)
+		list(0)
+	})
 }
