@@ -23,7 +23,7 @@ func TestDay(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	l := newLoad(t, ways()[0], sandbox.Fast, int(day.Seconds()*200_000), func(l *load) {
+	l := newLoad(t, ways()[0], sandbox.Fast, int(max(day.Seconds(), 20)*60_000), func(l *load) {
 		l.cfg.APNs.PingInterval, l.cfg.APNs.PingTimeout, l.cfg.APNs.RequestTimeout = 500*time.Millisecond, 500*time.Millisecond, 3*time.Second
 		l.conduct(t, func(c *sandbox.Conduct) {
 			c.ColdStreams, c.Streams = 1, 1000

@@ -333,3 +333,19 @@ func TestSilentVendor(t *testing.T) {
 		})
 	}
 }
+
+// TestQuota: FCM is sent no more than the project's quota, evenly: never is a
+// push answered 429.
+func TestQuota(t *testing.T) {
+	const quota = 6000 // a minute
+	l := newLoad(t, ways()[1], sandbox.Strict, 100_000, func(l *load) {
+		l.cfg.FCM.QuotaPerMinute, l.cfg.FCM.RampUp = quota, time.Second
+		l.conduct(t, func(c *sandbox.Conduct) { c.QuotaPerMinute = quota })
+	})
+	n, took := l.send(t, *day/4, 0)
+	t.Logf("%d pushes in %v, the quota is %d a second", n, took.Round(time.Millisecond), quota/60)
+	if most := quota / 60 * (took.Seconds() + 0.3); float64(n) > most || n < 50 {
+		t.Errorf("%d pushes, at most %.0f are due", n, most)
+	}
+	l.want(t, carillon.Accepted)
+}
