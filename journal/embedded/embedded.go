@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -41,6 +42,10 @@ type Config struct {
 	SegmentBytes int `yaml:"segmentBytes"`
 	// MaxMessageBytes bounds one record batch, 1,048,588 (Kafka's) by default.
 	MaxMessageBytes int `yaml:"maxMessageBytes"`
+	// OpenMemoryBytes is the soft limit of this process's memory while old data is
+	// read, 512 MiB by default: reading makes garbage of several times its size. A
+	// lower GOMEMLIMIT stays.
+	OpenMemoryBytes int64 `yaml:"openMemoryBytes"`
 	// MinSession is the shortest session a group member may ask for, 500 ms by
 	// default.
 	MinSession time.Duration `yaml:"minSession"`
@@ -76,11 +81,26 @@ func Open(cfg Config, log *slog.Logger) (*Broker, error) {
 	}
 	b.addr = listener.Addr().String()
 	opts = append(opts, kfake.ListenFn(func(string, string) (net.Listener, error) { return listener, nil }))
+	defer limitMemory(cfg.OpenMemoryBytes)()
 	if b.cluster, err = kfake.NewCluster(opts...); err != nil {
 		_ = listener.Close() // kfake may have closed it
 		return nil, errors.Join(unopened(cfg.Dir, err), b.unlock())
 	}
 	return b, nil
+}
+
+// limitMemory keeps the garbage of reading old data small; the answer takes the
+// limit away.
+func limitMemory(limit int64) (restore func()) {
+	if limit <= 0 {
+		limit = 512 << 20
+	}
+	old := debug.SetMemoryLimit(-1)
+	if old <= limit {
+		return func() {}
+	}
+	debug.SetMemoryLimit(limit)
+	return func() { debug.SetMemoryLimit(old) }
 }
 
 // unopened says what to do about a directory that kfake does not understand. A
