@@ -77,7 +77,20 @@ func TestGraphClient(t *testing.T) {
 			}
 		})
 	}
+	t.Run("history", func(t *testing.T) { graphReads(t, project, ca, s) })
 	s.stop(t)
+}
+
+// graphReads is the same client reading what it wrote, for a user of its own.
+func graphReads(t *testing.T, project, ca string, s *site) {
+	t.Helper()
+	const want = `{"batch":[201,201,201,201,201,400,424],"count":5,"firstPage":2,"paged":["t5","t4","t3","t2","t1"],` +
+		`"filtered":["t1","t3","t5"],"selected":["@odata.etag","groupName","id","readState"],"whole":["t1","t2","t3","t4","t5"],` +
+		`"patch":200,"keyed":"t2","delete":204,"after":["t1*","-deleted"],"rest":[],` +
+		`"errors":["true 400 invalidRequest","true 501 notSupported","true 404 itemNotFound"]}`
+	if got := graphRuns(t, project, "feed.mjs", ca, s.url, s.person(t, "gerda").token, "CARILLON_HOST="+host); strings.TrimSpace(got) != want {
+		t.Errorf("the client saw\n%s, want\n%s", got, want)
+	}
 }
 
 // graphSeen is what send.mjs prints.
@@ -96,21 +109,28 @@ type graphSeen struct {
 
 func graphSends(t *testing.T, project, ca, url, token, uns, body string) *graphSeen {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "node", "send.mjs")
+	out := graphRuns(t, project, "send.mjs", ca, url, token, "CARILLON_UNS="+uns, "CARILLON_BODY="+body)
+	var seen graphSeen
+	if err := json.Unmarshal([]byte(out), &seen); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return &seen
+}
+
+// graphRuns runs a script of the project and gives what it printed.
+func graphRuns(t *testing.T, project, script, ca, url, token string, env ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "node", script)
 	cmd.Dir = project
 	// The certificate names localhost, and the client wants a host name.
 	url = strings.Replace(url, "127.0.0.1", "localhost", 1)
-	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+ca, "NO_PROXY=*",
-		"CARILLON_URL="+url, "CARILLON_TOKEN="+token, "CARILLON_UNS="+uns, "CARILLON_BODY="+body)
+	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+ca, "NO_PROXY=*", "CARILLON_URL="+url, "CARILLON_TOKEN="+token)
+	cmd.Env = append(cmd.Env, env...)
 	r := finish(t, cmd)
 	if r.code != 0 {
 		t.Fatalf("node: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
-	var seen graphSeen
-	if err := json.Unmarshal([]byte(r.stdout), &seen); err != nil {
-		t.Fatalf("%v: %s", err, r.stdout)
-	}
-	return &seen
+	return r.stdout
 }
 
 // graphProject installs the client as its lock file says, once for each lock.
@@ -122,7 +142,7 @@ func graphProject(t *testing.T) string {
 		t.Fatal(err)
 	}
 	installed := filepath.Join(dir, "installed.json") // the lock that node_modules was made from
-	for _, name := range []string{"package.json", "package-lock.json", "send.mjs"} {
+	for _, name := range []string{"package.json", "package-lock.json", "send.mjs", "feed.mjs"} {
 		text, err := os.ReadFile(filepath.Join("graph", name))
 		if err != nil {
 			t.Fatal(err)
