@@ -54,7 +54,7 @@ type Registry struct {
 	mu      sync.Mutex
 	fixed   []carillon.App
 	apps    map[string]*onboarded
-	rows    map[string][]byte // as they came, by key
+	rows    map[string][]byte   // as they came, by key
 	changed func(carillon.Lane) // told of a lane whose credential changed
 }
 
