@@ -180,6 +180,18 @@ func (c *served) goAway(last uint32) {
 	})
 }
 
+// goAwayNow is goAway with everything that has arrived as the last.
+func (c *served) goAwayNow() {
+	c.write(func(fr *http2.Framer) error {
+		c.over = true
+		last := uint32(0)
+		for _, r := range c.got {
+			last = max(last, r.id)
+		}
+		return fr.WriteGoAway(last, http2.ErrCodeNo, nil)
+	})
+}
+
 // requests are those that arrived so far.
 func (c *served) requests() []request {
 	c.mu.Lock()
