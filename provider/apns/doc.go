@@ -1,9 +1,13 @@
 // Package apns hands pushes to the Apple Push Notification service.
 //
-// In come batches of pushes of one app ([Sender.Send]); out go requests over one
-// HTTP/2 connection, signed with the app's .p8 key, and Apple's answers as
-// outcomes, in batches. Every push gets exactly one answer. When the context of
-// [Sender.Run] ends, nothing new is taken, owed answers are awaited for a few
+// In come batches of pushes of one app ([Sender.Send]); out go requests over a
+// pool of HTTP/2 connections, signed with the app's .p8 key, and Apple's answers
+// as outcomes, in batches. Every push gets exactly one answer. Each connection has
+// one key and team, a provider token of its own for at least 20 minutes, and
+// carries one push until that was accepted; one whose token APNs calls spoilt is
+// closed. Device tokens that never took a push, of which the process remembers
+// about two million, have connections of their own while such are being refused.
+// When the context of [Sender.Run] ends, nothing new is taken, owed answers are awaited for a few
 // seconds, the rest are answered as unknown, and nothing is left running.
 //
 // What a device gets:

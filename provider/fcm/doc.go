@@ -1,9 +1,11 @@
 // Package fcm hands pushes to Firebase Cloud Messaging, HTTP v1.
 //
-// In come batches of pushes of one app ([Sender.Send]); out go requests over one
-// HTTP/2 connection under an access token of the app's service account, and
-// Google's answers as outcomes, in batches. Every push gets exactly one answer.
-// There is no room before the first token. When the context of [Sender.Run]
+// In come batches of pushes of one app ([Sender.Send]); out go requests over a
+// pool of HTTP/2 connections under an access token of the app's service account,
+// and Google's answers as outcomes, in batches. Every push gets exactly one answer.
+// There is no room before the first token, and no more than the project's quota
+// allows, evenly over its minute; from little traffic to the quota it takes a
+// minute. When the context of [Sender.Run]
 // ends, nothing new is taken, owed answers are awaited for a few seconds, the
 // rest are answered as unknown, and nothing is left running.
 //

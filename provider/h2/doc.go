@@ -29,7 +29,8 @@
 //	unanswered   on a connection: the server's live limit, or ours; half of it
 //	             for 10 s after a throttle or a write that stalls
 //	warm         a connection takes one request until one was answered 2xx
-//	quarantine   requests that may well be refused go to connections of their own
+//	quarantine   requests that were never answered well go to connections of their
+//	             own while more than a few of them are refused
 //	grow         when hardly a stream was free for 300 ms and more connections
 //	             would carry more than now
 //	shrink       when one fewer would have carried twice the most of the last

@@ -3,7 +3,7 @@
 // In come batches of pushes of one app ([Sender.Send]); out go requests to the
 // channels' hosts under one access token of the app, and WNS's answers as
 // outcomes, in batches. Every push gets exactly one answer. Each host has a pool
-// of its own: one HTTP/2 connection where the host agrees to that, else
+// of its own: up to 8 HTTP/2 connections where the host agrees to that, else
 // keep-alive connections of HTTP/1.1, which is what WNS documents. The number of
 // hosts, of connections and of pushes in flight is bounded. When the context of
 // [Sender.Run] ends, nothing new is taken, owed answers are awaited for a few
