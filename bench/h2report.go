@@ -70,8 +70,8 @@ func (r *H2Report) ratio(tool string, of func(Turn) float64) (Interval, bool) {
 		}
 		return s
 	}
-	theirs := series(tool)
-	return ratioOf(series(toolCarillon), theirs), len(theirs) > 0
+	ours, theirs := series(toolCarillon), series(tool)
+	return ratioOf(ours, theirs), len(ours) > 0 && len(theirs) > 0
 }
 
 // Write prints every round, the ratios and their bars.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"os"
 
@@ -51,17 +52,14 @@ func (e *env) benchH2(ctx context.Context, h *bench.H2, out string) (err error) 
 	}
 	h.Progress = e.stderr
 	turns, err := h.Run(ctx)
-	if err != nil {
-		return err // the directory stays: it holds the logs
+	if err == nil {
+		err = os.RemoveAll(h.Dir) // else it stays: it holds the logs
 	}
-	if err := os.RemoveAll(h.Dir); err != nil {
+	if len(turns) == 0 {
 		return err
 	}
-	report := h.Report(turns)
-	if err := writeGoBench(out, &report); err != nil {
-		return err
-	}
-	return e.answer(report, report.Write)
+	report := h.Report(turns) // of an interrupted run too
+	return errors.Join(err, writeGoBench(out, &report), e.answer(report, report.Write))
 }
 
 func writeGoBench(file string, report *bench.H2Report) error {
