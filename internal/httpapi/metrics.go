@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -52,4 +54,17 @@ func (rte *route) count(status int, took time.Duration) {
 	if rte.metrics.seconds != nil {
 		rte.metrics.seconds.Update(took.Seconds())
 	}
+}
+
+// Routes lists the routes that are built, as "METHOD /pattern", in order: what
+// every test of all of them goes by. Those under /v1.0 are the ones under /beta.
+func (rt *Router) Routes() []string {
+	var all []string
+	rt.each(func(rte *route) {
+		if !rte.stub && !strings.HasPrefix(rte.pattern, prefixV1+"/") {
+			all = append(all, rte.method+" "+rte.pattern)
+		}
+	})
+	slices.Sort(all)
+	return all
 }
