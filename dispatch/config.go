@@ -16,7 +16,7 @@ type Config struct {
 	Shards int `yaml:"shards"`
 	// Credits bounds the deliveries of one partition that are handed to vendors
 	// and whose outcome is not written; default 4,096. It is also the most that
-	// can ring twice after a crash, a partition. While another lane waits none
+	// can ring twice after a crash, a partition. Beside another lane none
 	// holds more than half of what the others leave free, and low priority never
 	// takes the last eighth. With four times so many records
 	// read and not settled, a partition is read no further.

@@ -3,16 +3,17 @@ package dispatch
 import "sync"
 
 // grant decides how many of want hand-off credits a lane may take of a
-// partition that has total, of which held are taken, mine by this lane. While
-// another lane waits for credits, none holds more than half of what the others
-// leave free, so that there is something left for whoever waits; low priority
-// never takes the last eighth. It is pure.
-func grant(total, held, mine int, low, othersWait bool, want int) int {
+// partition that has total, of which held are taken, mine by this lane. Beside
+// another lane none holds more than half of what the others leave free, so that
+// there is something left for them whenever they come: a silent vendor keeps what
+// it has until its requests' deadline. Low priority never takes the last eighth.
+// It is pure.
+func grant(total, held, mine int, low, shared bool, want int) int {
 	room := total - held
 	if low {
 		room -= total / 8
 	}
-	if othersWait { // rounded up: one credit is better than none for all
+	if shared { // rounded up: one credit is better than none for all
 		room = min(room, (total-(held-mine)+1)/2-mine)
 	}
 	return max(min(room, want), 0)
@@ -22,18 +23,18 @@ func grant(total, held, mine int, low, othersWait bool, want int) int {
 // to its lane, and gives it back when its outcome is written. So they are also
 // the most that can ring twice after a crash.
 type credits struct {
-	mu      sync.Mutex
-	total   int
-	held    int
-	lanes   []laneCredits // by the lane's index
-	waiting int           // lanes that wait
-	shards  []*shard      // that wait, as often as they have queues that do
+	mu     sync.Mutex
+	total  int
+	held   int
+	lanes  []laneCredits // by the lane's index
+	used   int           // lanes that ever wanted any
+	shards []*shard      // that wait, as often as they have queues that do
 }
 
 // laneCredits is one lane's part.
 type laneCredits struct {
-	held  int
-	waits int // queues of shards that want more than they got
+	held int
+	used bool
 }
 
 func newCredits(total int) *credits { return &credits{total: total} }
@@ -46,12 +47,9 @@ func (c *credits) lane(index int) *laneCredits {
 	return &c.lanes[index]
 }
 
-// othersWait tells whether another lane waits; c.mu is held.
-func (c *credits) othersWait(l *laneCredits) bool {
-	if l.waits > 0 {
-		return c.waiting > 1
-	}
-	return c.waiting > 0
+// shared tells whether the partition has other lanes; c.mu is held.
+func (c *credits) shared(l *laneCredits) bool {
+	return c.used > 1 || c.used == 1 && !l.used
 }
 
 // take takes up to want credits for a queue of s. Of a queue that wants more
@@ -61,28 +59,29 @@ func (c *credits) take(s *shard, index int, low bool, want int, waited bool) (go
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := c.lane(index)
-	got = grant(c.total, c.held, l.held, low, c.othersWait(l), want)
+	if !l.used {
+		l.used = true
+		c.used++
+	}
+	got = grant(c.total, c.held, l.held, low, c.shared(l), want)
 	c.held += got
 	l.held += got
 	if waits = got < want; waits != waited {
-		c.wait(s, l, waits)
+		c.wait(s, waits)
 	}
 	return got, waits
 }
 
 // quit takes a queue of s off those that wait.
-func (c *credits) quit(s *shard, index int) {
+func (c *credits) quit(s *shard) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.wait(s, c.lane(index), false)
+	c.wait(s, false)
 }
 
 // wait counts a queue that begins or ceases to wait; c.mu is held.
-func (c *credits) wait(s *shard, l *laneCredits, begins bool) {
+func (c *credits) wait(s *shard, begins bool) {
 	if begins {
-		if l.waits++; l.waits == 1 {
-			c.waiting++
-		}
 		c.shards = append(c.shards, s)
 		return
 	}
@@ -91,12 +90,8 @@ func (c *credits) wait(s *shard, l *laneCredits, begins bool) {
 			last := len(c.shards) - 1
 			c.shards[i], c.shards[last] = c.shards[last], nil
 			c.shards = c.shards[:last]
-			break
+			return
 		}
-	}
-	if l.waits--; l.waits == 0 {
-		c.waiting-- // the others may hold more now
-		c.tell()
 	}
 }
 
@@ -121,7 +116,7 @@ func (c *credits) room(index int, low bool) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := c.lane(index)
-	return grant(c.total, c.held, l.held, low, c.othersWait(l), c.total)
+	return grant(c.total, c.held, l.held, low, c.shared(l), c.total)
 }
 
 // out is how many credits are taken.

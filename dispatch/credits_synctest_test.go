@@ -55,6 +55,30 @@ func TestSilentVendorLeavesCredits(t *testing.T) {
 	})
 }
 
+// A vendor that was silent before anybody waited leaves credits too.
+func TestSilentVendorLeavesCreditsEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const users, credits = 60, 32
+		r := newRig(t, Config{Shards: 2, Credits: credits}, newMemory())
+		defer r.stop()
+		for i := range users {
+			u := user(fmt.Sprintf("dev.u%d", i))
+			r.feed(r.joins(u, "i", carillon.IOS))
+		}
+		bob := user("dev.bob")
+		r.feed(r.joins(bob, "a", carillon.Android), r.sends(bob, "first"))
+		r.v.answer(t, "a", accept(carillon.Push{}))
+		r.flush()
+		for i := range users { // one by one
+			r.feed(r.sends(user(fmt.Sprintf("dev.u%d", i)), "hello"))
+		}
+		r.feed(r.sends(bob, "second"))
+		if p := r.v.answer(t, "a", accept(carillon.Push{})); p.Notification.Title != "second" {
+			t.Errorf("%q rang", p.Notification.Title)
+		}
+	})
+}
+
 // Of the deliveries to one endpoint some wait in memory, the rest parks; they
 // ring in order.
 func TestManyForOneEndpointPark(t *testing.T) {

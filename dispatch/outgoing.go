@@ -110,7 +110,7 @@ func (s *shard) waiting(o *outgoing, waits bool) {
 		return
 	}
 	o.waits = waits
-	o.k.credits.quit(s, o.lane.index)
+	o.k.credits.quit(s)
 	s.listShort(o)
 }
 
