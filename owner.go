@@ -29,17 +29,40 @@ type Owner struct {
 	// Version is that of the registration, Claimed the seq of the claim.
 	Version, Claimed Seq
 	Expires          int64 // milliseconds since 1970
+	// Past are those who had it before, the last first.
+	Past []PastOwner
 }
+
+// PastOwner is a registration that lost its address.
+type PastOwner struct {
+	User, Installation string
+	Version            Seq
+}
+
+// pastOwners is how many of them are remembered: a claim that comes again does so
+// soon, after a crash.
+const pastOwners = 4
 
 // Claim decides what a claim does to the owner that is known (nil: none): the
 // last claim in the order of the journal owns the address. It is stale when it
 // was known before; evict tells that the old owner's endpoint must go.
-func Claim(cur *Owner, claim Owner) (stale, evict bool) {
-	switch {
-	case cur == nil:
-		return false, false
-	case cur.Claimed >= claim.Claimed:
-		return true, false
+func Claim(cur *Owner, claim Owner) (next Owner, stale, evict bool) {
+	if cur == nil {
+		return claim, false, false
 	}
-	return false, cur.User != claim.User || cur.Installation != claim.Installation
+	if cur.Claimed >= claim.Claimed {
+		return *cur, true, false
+	}
+	claim.Expires = max(claim.Expires, cur.Expires)
+	if cur.User == claim.User && cur.Installation == claim.Installation {
+		claim.Past = cur.Past
+		return claim, cur.Version >= claim.Version, false
+	}
+	for _, p := range cur.Past {
+		if p.User == claim.User && p.Installation == claim.Installation && p.Version >= claim.Version {
+			return *cur, true, false
+		}
+	}
+	claim.Past = append([]PastOwner{{User: cur.User, Installation: cur.Installation, Version: cur.Version}}, cur.Past[:min(len(cur.Past), pastOwners-1)]...)
+	return claim, false, true
 }

@@ -25,6 +25,9 @@ type EndpointSync struct {
 	Until, Due int64
 	// Attempts counts the tries since it was told last.
 	Attempts uint8
+	// Behind tells that it may show what was handled before it came: it must come
+	// and fetch.
+	Behind bool
 }
 
 // Owes tells whether the endpoint must still hear of something at now.
@@ -128,8 +131,8 @@ func (y Sync) Owe(endpoints []Endpoint, acting string, targets PlatformSet, at S
 	return next, owed
 }
 
-// Ack notes that an endpoint saw its user's feed up to there; changed is false
-// when that is known or the endpoint is another by now.
+// Ack notes that an endpoint saw its user's feed up to there, which is as good as
+// a clear; changed is false when that is known or the endpoint is another by now.
 func (y Sync) Ack(endpoints []Endpoint, installation string, incarnation, position Seq, now int64) (next Sync, changed bool) {
 	i := slices.IndexFunc(endpoints, func(e Endpoint) bool {
 		return e.ID == installation && (incarnation == 0 || e.Incarnation == incarnation)
@@ -177,7 +180,7 @@ func (y Sync) Prune(endpoints []Endpoint, now int64) Sync {
 // when some are missing, so that it must come and fetch. The ids go behind dst.
 func (y Sync) Since(dst []ID, s *EndpointSync) (ids []ID, whole bool) {
 	from := max(s.Acked, s.Incarnation)
-	if from < y.Lost {
+	if from < y.Lost || s.Behind {
 		return dst, false
 	}
 	for i := range y.Recent {

@@ -79,7 +79,11 @@ func (s *shard) register(r *resident, rec record) {
 	if i >= 0 {
 		cur = &e.endpoints[i]
 		if cur.Version >= rec.f.Seq { // a replay
-			s.skip(rec)
+			if cur.Version == rec.f.Seq && cur.Address != "" { // whose claim may be missing
+				s.claims1(r, rec, cur, 1)
+			} else {
+				s.skip(rec)
+			}
 			return
 		}
 	}
@@ -103,6 +107,9 @@ func (s *shard) register(r *resident, rec record) {
 	}
 	s.rows.Endpoints = append(s.rows.Endpoints, row)
 	s.change(r, eps)
+	if cur == nil && r.turnAt(reg.ID) >= 0 {
+		s.oweBack(r, &reg)
+	}
 	s.claimed(r, rec, &reg)
 }
 
@@ -198,6 +205,9 @@ func (s *shard) notification(r *resident, rec record) {
 		if p.note.Expires <= s.now {
 			s.targets = s.targets[:0]
 		}
+		if replay { // who joined later finds it in the history
+			s.targets = slices.DeleteFunc(s.targets, func(t carillon.Target) bool { return t.Endpoint.Incarnation > seq })
+		}
 		s.plan(p, s.targets)
 	}
 	again := p.written
@@ -247,13 +257,9 @@ func (s *shard) identify(r *resident, rec record, replay bool) (created carillon
 		return 0, nil, false
 	}
 	if id := s.rec.Notification.ID; !id.IsZero() {
-		for _, p := range r.keyed {
-			// What a hint brought back before its own record came again knows of
-			// one delivery: the row knows of all.
-			again := p.win == nil && p.item.Content == seq
-			if p.item.ID == id && !p.replaced && !again && !p.item.State.Deleted {
-				return p.item.Created, p.oldRow(), p.item.Content < seq
-			}
+		p := r.newest(id, seq)
+		if p != nil && !p.item.State.Deleted {
+			return p.item.Created, p.oldRow(), p.item.Content < seq
 		}
 		s.must("find", func() error {
 			c, found, err := s.d.deps.Store.Find(r.user, id)
@@ -263,17 +269,61 @@ func (s *shard) identify(r *resident, rec record, replay bool) (created carillon
 			return err
 		})
 	}
+	if p := r.newest(s.rec.Notification.ID, seq); p != nil && created <= p.item.Created {
+		return seq, nil, true // deleted, which the store does not know yet
+	}
 	if !replay && created == seq {
 		return created, nil, true
 	}
+	if created > seq {
+		created = s.earlier(r, s.rec.Notification.ID, seq, created)
+	}
 	old = s.present(r, created)
 	switch {
-	case old == nil || old.State.Deleted:
-		return seq, nil, true // gone or deleted since: a new incarnation
+	case old == nil:
+		return seq, nil, true // gone since: a new incarnation
 	case old.Content > seq:
 		return 0, nil, false
+	case old.State.Deleted && old.Content < seq:
+		return seq, nil, true // likewise
 	}
 	return created, old, true
+}
+
+// earlier finds the incarnation of a derived id whose content is at seq, when a
+// later one has the id by now: a replay still has deliveries of it to end.
+func (s *shard) earlier(r *resident, id carillon.ID, seq, newest carillon.Seq) carillon.Seq {
+	for before := newest; ; {
+		var items []*carillon.Item
+		s.must("items", func() (err error) {
+			items, err = s.d.deps.Store.Items(r.user, before, sinkPage)
+			return err
+		})
+		for _, it := range items {
+			if before = it.Created; it.ID == id && it.Content == seq {
+				return it.Created
+			}
+		}
+		if len(items) < sinkPage {
+			return newest
+		}
+	}
+}
+
+// newest is what is under way of the newest notification of a derived id, nil
+// when nothing is. What a hint brought back before its own record, at seq, came
+// again does not count: it knows of one delivery, the row knows of all.
+func (r *resident) newest(id carillon.ID, seq carillon.Seq) (found *pending) {
+	if id.IsZero() {
+		return nil
+	}
+	for _, p := range r.keyed {
+		again := p.win == nil && p.item.Content == seq
+		if p.item.ID == id && !p.replaced && !again && (found == nil || p.item.Created > found.item.Created) {
+			found = p
+		}
+	}
+	return found
 }
 
 // oldRow is what a replacement needs of the row in the store that it replaces:

@@ -8,6 +8,10 @@ import (
 // that what is handled meanwhile goes with it; milliseconds.
 const clearEvery = 250
 
+// backAfter is how long after its return an endpoint is told to fetch that still
+// had a push on its way when it left; milliseconds.
+const backAfter = 1000
+
 // clearing is what one endpoint is being told.
 type clearing struct {
 	endpoint string
@@ -34,6 +38,25 @@ func (s *shard) owe(r *resident, y carillon.Sync, acting string, targets carillo
 		r.asked = s.rec.At
 	}
 	s.setSync(r, y)
+}
+
+// oweBack owes something to an endpoint that left and is back while its vendor
+// still has a push of before: what that shows may have been handled meanwhile.
+func (s *shard) oweBack(r *resident, e *carillon.Endpoint) {
+	y := r.entry.sync()
+	es := y.Of(e)
+	es.Owed, es.Cleared, es.Until = e.Version, e.Version-1, s.now+carillon.DefaultLife.Milliseconds()
+	es.Behind = true
+	y.Expires = max(y.Expires, es.Until)
+	s.remind(r, &es, s.now+backAfter)
+	s.setSync(r, y.With(es))
+}
+
+// remind writes the due row that an endpoint's next clear waits by.
+func (s *shard) remind(r *resident, es *carillon.EndpointSync, at int64) {
+	es.Due = at
+	s.rows.Dues = append(s.rows.Dues, carillon.DueRow{Partition: r.k.partition, At: at, Ref: clearRef(r, es.Endpoint), Expires: es.Until})
+	s.notes = append(s.notes, note{k: r.k, due: at})
 }
 
 // setSync puts what the user's endpoints know in line for its row.
@@ -196,9 +219,14 @@ func (s *shard) tell(r *resident, c *clearing, e *carillon.Endpoint, es *carillo
 	p.reserve(1)
 	c.p, c.since = p, s.now
 	s.window(r)
-	if d := p.add(0, e); s.freshClear(d, false, r.entry.find(e.ID)) {
-		s.send(d)
+	d := p.add(0, e)
+	if !s.freshClear(d, false, r.entry.find(e.ID)) {
+		return
 	}
+	if d.lane = s.lane(carillon.Lane{Platform: e.Platform, Host: r.user.Host}); rc != nil && d.lane.shut.Load() {
+		d.probe = d.lane.probe(s.now) // else a lane that only clears wait for would stay shut
+	}
+	s.send(d)
 }
 
 // freshClear looks at the endpoint of a clear once more; false when that ended it.
@@ -251,21 +279,20 @@ func (s *shard) closeClear(d *delivery, v carillon.Verdict) {
 	if v.Final.Class.Terminal() {
 		due = 0
 	}
+	if d.probe && d.handed == 0 { // it tried nothing
+		d.lane.unprobe()
+	}
 	s.d.metrics.clear(v.Final.Class)
 	if i := r.entry.find(d.endpoint.ID); i >= 0 && r.entry.endpoints[i].Incarnation == d.row().Incarnation {
 		es := r.entry.sync().Of(&r.entry.endpoints[i])
-		es.Due, es.Attempts = due, d.row().Attempts
-		if due == 0 {
-			es.Cleared, es.Attempts = max(es.Cleared, p.item.Content), 0
+		if es.Due, es.Attempts = 0, d.row().Attempts; due == 0 {
+			es.Cleared, es.Attempts, es.Behind = max(es.Cleared, p.item.Content), 0, false
 		} else {
-			s.rows.Dues = append(s.rows.Dues, carillon.DueRow{Partition: p.k.partition, At: due, Ref: clearRef(r, es.Endpoint), Expires: es.Until})
-			s.notes = append(s.notes, note{k: p.k, due: due})
+			s.remind(r, &es, due)
 		}
 		s.setSync(r, r.entry.sync().With(es))
-		if due == 0 {
-			s.askTell(r)
-		}
 	}
+	s.askTell(r) // it may be owed more by now, or be another's turn
 	s.dropHint(p)
 	if v.Final.Class == carillon.Gone {
 		s.gone(d, v.Final)
@@ -326,7 +353,9 @@ func (s *shard) settleDebts(r *resident) {
 func (s *shard) acked(r *resident, rec record) {
 	a := &s.rec.Ack
 	y, changed := r.entry.sync().Ack(r.entry.endpoints, a.Installation, a.Incarnation, a.Position, s.now)
-	if !changed {
+	// What is on its way there may show what it saw handled, and of a replay it is
+	// not known whether something was: then the next one counts.
+	if !changed || r.turnAt(a.Installation) >= 0 || rec.f.Seq < rec.win.k.replayEnd {
 		s.skip(rec)
 		return
 	}

@@ -17,7 +17,7 @@ func TestParkedOnesExpire(t *testing.T) {
 		r.feed(r.joins(alice, "i", carillon.IOS))
 		const n = 3 * recallBatch
 		for range n {
-			f := fed{alice, &journal.Record{Kind: journal.KindNotification, Notification: carillon.Notification{
+			f := fed{user: alice, rec: &journal.Record{Kind: journal.KindNotification, Notification: carillon.Notification{
 				HasVisual: true, Title: "t", TTL: -1, Badge: -1, Accepted: r.clock.UnixMilli(), Expires: r.clock.UnixMilli() + 2*time.Minute.Milliseconds(),
 			}}}
 			r.feed(f)

@@ -39,15 +39,22 @@ func (s *shard) claimed(r *resident, rec record, e *carillon.Endpoint) {
 		s.done(r, rec)
 		return
 	}
+	s.applied = append(s.applied, applied{win: rec.win, r: r, joint: s.claims1(r, rec, e, 2)})
+	r.holds++ // for its rows
+	s.soil()
+}
+
+// claims1 appends the claim of a registration's address: the last part of so many
+// that the record waits for.
+func (s *shard) claims1(r *resident, rec record, e *carillon.Endpoint, parts int) *joint {
 	h := carillon.HashAddress(r.user.Host, e.Platform, e.Address)
 	claim := journal.Record{Kind: journal.KindClaim, At: s.rec.At, Claim: journal.Claimed{
 		Address: h[:], User: r.key, Installation: e.ID, Seq: e.Version,
 	}}
-	j := &joint{win: rec.win, r: r, parts: 2}
-	r.holds += 2 // one for its rows
-	s.applied = append(s.applied, applied{win: rec.win, r: r, joint: j})
-	s.soil()
+	j := &joint{win: rec.win, r: r, parts: parts}
+	r.holds++
 	s.d.leaver.put(&causing{joint: j, home: s, entry: journal.Entry{Key: []byte(h.String()), Value: claim.Append(nil)}})
+	return j
 }
 
 // claim is an address's new owner until his row is written.
@@ -77,22 +84,22 @@ func (s *shard) unkeyed(rec record) {
 // claim makes an address its claimant's; who had it before is evicted first, so
 // that a crash in between finds the claim again.
 func (s *shard) claim(rec record) {
-	c := &claim{win: rec.win, address: carillon.AddressHash(s.rec.Claim.Address), owner: carillon.Owner{
-		User: string([]byte(s.rec.Claim.User)), Installation: string([]byte(s.rec.Claim.Installation)),
-		Version: s.rec.Claim.Seq, Claimed: rec.f.Seq, Expires: s.rec.At + carillon.EndpointLife.Milliseconds(),
-	}}
+	c := &claim{win: rec.win, address: carillon.AddressHash(s.rec.Claim.Address)}
 	cur, ok := s.ownerOf(c.address)
 	if !ok {
 		return // the dispatcher stops
 	}
-	stale, evict := carillon.Claim(cur, c.owner)
-	switch {
-	case stale:
+	var stale, evict bool
+	c.owner, stale, evict = carillon.Claim(cur, carillon.Owner{
+		User: string([]byte(s.rec.Claim.User)), Installation: string([]byte(s.rec.Claim.Installation)),
+		Version: s.rec.Claim.Seq, Claimed: rec.f.Seq, Expires: s.rec.At + carillon.EndpointLife.Milliseconds(),
+	})
+	if stale {
 		s.skip(rec)
 		return
-	case cur != nil:
+	}
+	if cur != nil {
 		c.moved = cur.Expires
-		c.owner.Expires = max(c.owner.Expires, cur.Expires)
 	}
 	s.claims[c.address] = c
 	if !evict {

@@ -524,7 +524,11 @@ func (r *rig) feedAt(at int64, recs ...fed) carillon.Seq {
 	first := r.next
 	b := journal.Batch{}
 	for _, f := range recs {
-		b.Records = append(b.Records, journal.Fetched{Seq: r.next, Key: f.user.AppendKey(nil), Value: f.rec.Append(nil), Time: at})
+		key := f.key
+		if key == nil {
+			key = f.user.AppendKey(nil)
+		}
+		b.Records = append(b.Records, journal.Fetched{Seq: r.next, Key: key, Value: f.rec.Append(nil), Time: at})
 		r.next++
 	}
 	b.Next = r.next
@@ -543,22 +547,23 @@ func (r *rig) positions() (applied, settled int64) {
 type fed struct {
 	user carillon.User
 	rec  *journal.Record
+	key  []byte // when it is not the user's
 }
 
 func user(id string) carillon.User { return carillon.User{Host: host, ID: id} }
 
 func (r *rig) joins(u carillon.User, id string, p carillon.Platform) fed {
-	return fed{u, &journal.Record{Kind: journal.KindEndpoint, Endpoint: carillon.Endpoint{
+	return fed{user: u, rec: &journal.Record{Kind: journal.KindEndpoint, Endpoint: carillon.Endpoint{
 		ID: id, Platform: p, Address: "addr-" + id, AppID: "com.example", Expires: r.clock.UnixMilli() + carillon.EndpointLife.Milliseconds(),
 	}}}
 }
 
 func leaves(u carillon.User, id string) fed {
-	return fed{u, &journal.Record{Kind: journal.KindLeave, Leave: journal.Leave{Installation: id}}}
+	return fed{user: u, rec: &journal.Record{Kind: journal.KindLeave, Leave: journal.Leave{Installation: id}}}
 }
 
 func (r *rig) sends(u carillon.User, title string) fed {
-	return fed{u, &journal.Record{Kind: journal.KindNotification, Notification: carillon.Notification{
+	return fed{user: u, rec: &journal.Record{Kind: journal.KindNotification, Notification: carillon.Notification{
 		HasVisual: true, Title: title, TTL: -1, Badge: -1,
 		Accepted: r.clock.UnixMilli(), Expires: r.clock.UnixMilli() + time.Hour.Milliseconds(),
 	}}}

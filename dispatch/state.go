@@ -107,8 +107,13 @@ func (s *shard) present(r *resident, created carillon.Seq) (it *carillon.Item) {
 }
 
 // keepState puts an item's new state in line for its row.
-func (s *shard) keepState(t *touched, seq carillon.Seq) {
-	t.item.State, t.item.Feed = t.state, seq
+func (s *shard) keepState(t *touched) {
+	t.item.State, t.item.Feed = t.state, t.version()
+	for p := t.r.pendings; p != nil; p = p.next { // who replaces it asks these
+		if !p.clear && p.item.Created == t.item.Created && p.item.Content == t.item.Content {
+			p.item.State, p.item.Feed = t.item.State, t.item.Feed
+		}
+	}
 	if t.p != nil {
 		t.p.rowDue = s.now
 		s.soil()
@@ -135,21 +140,24 @@ func (s *shard) changed(r *resident, rec record) {
 	if s.broken {
 		return
 	}
-	if t != nil && t.version() >= rec.f.Seq { // a replay
+	if t != nil && t.item.Feed >= rec.f.Seq { // a replay
 		s.finish(r, rec, false)
 		return
 	}
 	refused := s.refuse(t)
 	ruled := s.rule(r, rec, refused)
-	before := false
-	if refused == 0 {
-		_, before = t.state.Handled()
-	}
-	if refused != 0 || !t.state.Apply(c.Change, rec.f.Seq, s.rec.At) {
+	if refused != 0 {
 		s.finish(r, rec, ruled)
 		return
 	}
-	s.keepState(t, rec.f.Seq)
+	next := t.state
+	if !next.Apply(c.Change, rec.f.Seq, s.rec.At) { // nothing that anybody sees
+		s.finish(r, rec, ruled)
+		return
+	}
+	_, before := t.state.Handled()
+	t.state = next
+	s.keepState(t)
 	note := s.noteOf(t)
 	if note.LocalState {
 		s.finish(r, rec, true)
@@ -175,7 +183,7 @@ func (s *shard) deleted(r *resident, rec record) {
 	if s.broken {
 		return
 	}
-	if t != nil && t.version() >= rec.f.Seq { // a replay
+	if t != nil && t.item.Feed >= rec.f.Seq { // a replay
 		s.finish(r, rec, false)
 		return
 	}
@@ -188,7 +196,7 @@ func (s *shard) deleted(r *resident, rec record) {
 	note := s.noteOf(t)
 	t.state.Delete(rec.f.Seq, s.rec.At)
 	t.item.Body = nil
-	s.keepState(t, rec.f.Seq)
+	s.keepState(t)
 	s.silence(t, &note, carillon.WhyDeleted)
 	y := r.entry.sync().Handle(note.ID, rec.f.Seq, t.item.Expires)
 	s.owe(r, y, s.rec.Delete.Installation, note.Targets, rec.f.Seq, t.item.Expires)

@@ -15,7 +15,7 @@ func (r *rig) id(u carillon.User, seq carillon.Seq) carillon.ID {
 }
 
 func (r *rig) changes(u carillon.User, id carillon.ID, at string, c carillon.Change) fed {
-	return fed{u, &journal.Record{Kind: journal.KindChange, Change: journal.Change{ID: id, Change: c, Installation: at}}}
+	return fed{user: u, rec: &journal.Record{Kind: journal.KindChange, Change: journal.Change{ID: id, Change: c, Installation: at}}}
 }
 
 func read() carillon.Change { return carillon.Change{Read: carillon.Set} }
@@ -23,7 +23,7 @@ func read() carillon.Change { return carillon.Change{Read: carillon.Set} }
 func dismissed() carillon.Change { return carillon.Change{HasAction: true, Action: carillon.Dismissed} }
 
 func deletes(u carillon.User, id carillon.ID, at string) fed {
-	return fed{u, &journal.Record{Kind: journal.KindDelete, Delete: journal.Delete{ID: id, Installation: at}}}
+	return fed{user: u, rec: &journal.Record{Kind: journal.KindDelete, Delete: journal.Delete{ID: id, Installation: at}}}
 }
 
 // clears are the clears and taps of clears that were handed off to an endpoint.
@@ -231,7 +231,7 @@ func TestFloor(t *testing.T) {
 		r.pass(time.Second)
 		r.v.replies(nil)
 		b := r.feed(r.sends(u, "three"), r.sends(u, "four"))
-		floor := r.feed(fed{u, &journal.Record{Kind: journal.KindChange, Change: journal.Change{Floor: b + 1, Change: read(), Installation: "phone"}}})
+		floor := r.feed(fed{user: u, rec: &journal.Record{Kind: journal.KindChange, Change: journal.Change{Floor: b + 1, Change: read(), Installation: "phone"}}})
 		r.v.answer(t, "desk", accept(carillon.Push{}))
 		r.v.answer(t, "desk", accept(carillon.Push{})) // "four" is not read; it was in line first
 		if got := r.v.clears("desk"); len(got) != 1 || got[0].Kind != carillon.KindTap || got[0].Seq != floor {

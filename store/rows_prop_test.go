@@ -135,8 +135,11 @@ func TestSmallRowsRoundTrip(t *testing.T) {
 			t.Fatalf("%d, %v (-want +got)\n%s", expires, err, d)
 		}
 		owner := carillon.Owner{User: want.Address, Installation: want.AppID, Version: want.Version, Claimed: want.Addressed, Expires: want.Expires}
+		for range rapid.IntRange(0, 3).Draw(t, "past") {
+			owner.Past = append(owner.Past, carillon.PastOwner{User: rapid.String().Draw(t, "u"), Installation: "i", Version: seqs().Draw(t, "v")})
+		}
 		var o carillon.Owner
-		if err := store.DecodeOwner(store.AppendOwner(nil, &owner), &o); err != nil || o != owner {
+		if err := store.DecodeOwner(store.AppendOwner(nil, &owner), &o); err != nil || gocmp.Diff(owner, o) != "" {
 			t.Fatalf("%+v, %v, want %+v", o, err, owner)
 		}
 
@@ -282,7 +285,7 @@ func TestSyncRoundTrip(t *testing.T) {
 			want.Endpoints = append(want.Endpoints, carillon.EndpointSync{
 				Endpoint: rapid.String().Draw(t, "endpoint"), Incarnation: seqs().Draw(t, "incarnation"), Owed: seqs().Draw(t, "owed"),
 				Cleared: seqs().Draw(t, "cleared"), Acked: seqs().Draw(t, "acked"), Until: times().Draw(t, "until"), Due: times().Draw(t, "due"),
-				Attempts: rapid.Byte().Draw(t, "attempts"),
+				Attempts: rapid.Byte().Draw(t, "attempts"), Behind: rapid.Bool().Draw(t, "behind"),
 			})
 		}
 		var got carillon.Sync

@@ -54,9 +54,14 @@ func DecodeFloor(b []byte) (f carillon.Floor, expires int64, err error) {
 	return f, expires, r.err("floor")
 }
 
+// Bits of an endpoint in a sync row.
+const (
+	syncBehind = 1 << iota
+)
+
 // AppendSync appends what a user's endpoints are owed: format, expires, lost,
 // the recent ones (id, at − lost), then the endpoints (id, incarnation, and
-// against that owed, cleared and acked; until, due, attempts).
+// against that owed, cleared and acked; until, due, attempts, bits).
 func AppendSync(dst []byte, y *carillon.Sync) []byte {
 	dst = append(dst, rowFormat)
 	dst = binary.AppendVarint(dst, y.Expires)
@@ -79,7 +84,11 @@ func AppendSync(dst []byte, y *carillon.Sync) []byte {
 		dst = appendSeq(dst, e.Acked, e.Owed)
 		dst = binary.AppendVarint(dst, e.Until)
 		dst = binary.AppendVarint(dst, e.Due)
-		dst = append(dst, e.Attempts)
+		var bits byte
+		if e.Behind {
+			bits |= syncBehind
+		}
+		dst = append(dst, e.Attempts, bits)
 	}
 	return dst
 }
@@ -116,6 +125,7 @@ func DecodeSync(b []byte, y *carillon.Sync) error {
 			e.Cleared, e.Acked = r.seq(e.Owed), r.seq(e.Owed)
 			e.Until, e.Due = r.varint(), r.varint()
 			e.Attempts = r.byte()
+			e.Behind = r.byte()&syncBehind != 0
 		}
 	}
 	return r.err("sync")
@@ -128,7 +138,14 @@ func AppendOwner(dst []byte, o *carillon.Owner) []byte {
 	dst = binary.AppendUvarint(dst, uint64(o.Claimed))
 	dst = binary.AppendUvarint(dst, uint64(o.Version))
 	dst = appendString(dst, o.User)
-	return appendString(dst, o.Installation)
+	dst = appendString(dst, o.Installation)
+	dst = append(dst, byte(len(o.Past)))
+	for _, p := range o.Past {
+		dst = binary.AppendUvarint(dst, uint64(p.Version))
+		dst = appendString(dst, p.User)
+		dst = appendString(dst, p.Installation)
+	}
+	return dst
 }
 
 // DecodeOwner reads what [AppendOwner] wrote.
@@ -137,6 +154,14 @@ func DecodeOwner(b []byte, o *carillon.Owner) error {
 	r.format()
 	*o = carillon.Owner{Expires: r.varint(), Claimed: carillon.Seq(r.uvarint()), Version: carillon.Seq(r.uvarint())}
 	o.User, o.Installation = r.string(), r.string()
+	for range r.byte() {
+		if r.bad {
+			break
+		}
+		p := carillon.PastOwner{Version: carillon.Seq(r.uvarint())}
+		p.User, p.Installation = r.string(), r.string()
+		o.Past = append(o.Past, p)
+	}
 	return r.err("owner")
 }
 

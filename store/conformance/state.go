@@ -3,6 +3,8 @@ package conformance
 import (
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
+
 	"carillon"
 )
 
@@ -121,7 +123,7 @@ func testOwner(_ *testing.T, r *rig) {
 	look := func(want carillon.Owner, found bool) {
 		r.Helper()
 		got, ok, err := r.s.Owner(h)
-		if err != nil || ok != found || got != want {
+		if err != nil || ok != found || gocmp.Diff(want, got) != "" {
 			r.Errorf("Owner = %+v, %v, %v, want %+v", got, ok, err, want)
 		}
 	}
@@ -129,6 +131,7 @@ func testOwner(_ *testing.T, r *rig) {
 	o := carillon.Owner{User: alice().Key(), Installation: "phone", Version: seq(5), Claimed: seq(7), Expires: r.in(10)}
 	r.write(&carillon.Rows{Owners: []carillon.OwnerRow{{Address: h, Owner: o}}})
 	look(o, true)
+	o.Past = []carillon.PastOwner{{User: o.User, Installation: o.Installation, Version: o.Version}}
 	o.User, o.Claimed, o.Expires = "app.example.com/dev.bob", seq(8), r.in(30)
 	r.write(&carillon.Rows{Owners: []carillon.OwnerRow{{Address: h, Owner: o, Moved: r.in(10)}}})
 	look(o, true)

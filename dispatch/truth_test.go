@@ -1,0 +1,129 @@
+package dispatch
+
+import (
+	"slices"
+
+	"carillon"
+	"carillon/journal"
+)
+
+// truth is what the journal says of users, worked out record by record without
+// any of the dispatcher's machinery.
+type truth struct {
+	ids   *carillon.IDKey
+	users map[carillon.User]*person
+	// owner is the registration that an address belongs to: the last one.
+	owner map[string]home
+}
+
+// home is one installation of one user.
+type home struct {
+	user carillon.User
+	id   string
+}
+
+// person is one user.
+type person struct {
+	items     []*fact
+	endpoints map[string]string // address by installation
+}
+
+// fact is one notification.
+type fact struct {
+	id               carillon.ID
+	created, content carillon.Seq
+	state            carillon.State
+	local            bool
+	// touched tells that its present content was ever handled: it may have been
+	// kept from a device then. At are the endpoints it was planned for.
+	touched bool
+	at      []home
+}
+
+func newTruth(ids *carillon.IDKey) *truth {
+	return &truth{ids: ids, users: map[carillon.User]*person{}, owner: map[string]home{}}
+}
+
+func (w *truth) of(u carillon.User) *person {
+	p := w.users[u]
+	if p == nil {
+		p = &person{endpoints: map[string]string{}}
+		w.users[u] = p
+	}
+	return p
+}
+
+// find is the newest item of that id.
+func (p *person) find(id carillon.ID) *fact {
+	for _, f := range slices.Backward(p.items) {
+		if f.id == id {
+			return f
+		}
+	}
+	return nil
+}
+
+func (f *fact) version() carillon.Seq { return max(f.content, f.state.Seq()) }
+
+func (f *fact) note() {
+	if _, handled := f.state.Handled(); handled {
+		f.touched = true
+	}
+}
+
+// apply takes the record at seq in.
+func (w *truth) apply(u carillon.User, rec *journal.Record, seq carillon.Seq) {
+	p := w.of(u)
+	switch rec.Kind {
+	case journal.KindNotification:
+		w.send(u, p, rec, seq)
+	case journal.KindEndpoint:
+		e := &rec.Endpoint
+		if old, ok := p.endpoints[e.ID]; ok && old != e.Address && w.owner[old] == (home{u, e.ID}) {
+			delete(w.owner, old)
+		}
+		if was, ok := w.owner[e.Address]; ok && was != (home{u, e.ID}) && w.of(was.user).endpoints[was.id] == e.Address {
+			delete(w.of(was.user).endpoints, was.id)
+		}
+		p.endpoints[e.ID], w.owner[e.Address] = e.Address, home{u, e.ID}
+	case journal.KindLeave:
+		delete(p.endpoints, rec.Leave.Installation)
+	case journal.KindChange:
+		if c := &rec.Change; c.Floor != 0 {
+			for _, f := range p.items {
+				if f.content < c.Floor {
+					f.state.Apply(c.Change, seq, rec.At)
+					f.note()
+				}
+			}
+		} else if f := p.find(c.ID); f != nil && (rec.IfSeq == 0 || rec.IfSeq == f.version()) {
+			if state := f.state; state.Apply(c.Change, seq, rec.At) { // else nobody sees a difference, and nothing is written
+				f.state = state
+			}
+			f.note()
+		}
+	case journal.KindDelete:
+		if f := p.find(rec.Delete.ID); f != nil && (rec.IfSeq == 0 || rec.IfSeq == f.version()) {
+			f.state.Delete(seq, rec.At)
+			f.note()
+		}
+	default:
+	}
+}
+
+func (w *truth) send(u carillon.User, p *person, rec *journal.Record, seq carillon.Seq) {
+	n := &rec.Notification
+	f := &fact{id: n.ID, created: seq}
+	if n.ID.IsZero() {
+		f.id = w.ids.Positional(u.Hash(), carillon.Position{Seq: seq})
+	} else if old := p.find(n.ID); old != nil && !old.state.Deleted {
+		f = old
+	}
+	if f.created == seq {
+		p.items = append(p.items, f)
+	}
+	f.content, f.state, f.local, f.touched, f.at = seq, carillon.State{}, n.LocalState, false, nil
+	for id := range p.endpoints {
+		f.at = append(f.at, home{u, id})
+	}
+}
