@@ -21,13 +21,17 @@ func (f *Feed) deliveries(r *httpapi.Request) error {
 	if err != nil {
 		return err
 	}
-	r.JSON(fasthttp.StatusOK, appendDeliveries(r.Scratch(), u, id, item))
+	sync, err := f.deps.Directory.Sync(u)
+	if err != nil {
+		return err
+	}
+	r.JSON(fasthttp.StatusOK, appendDeliveries(r.Scratch(), u, id, item, &sync))
 	return nil
 }
 
 // appendDeliveries writes what became of an item at each endpoint. Push
 // addresses are not in it: they are secrets of the devices.
-func appendDeliveries(dst []byte, u carillon.User, id carillon.ID, item *carillon.Item) []byte {
+func appendDeliveries(dst []byte, u carillon.User, id carillon.ID, item *carillon.Item, sync *carillon.Sync) []byte {
 	dst = append(dst, `{"id":"`...)
 	dst = id.Append(dst)
 	dst = append(dst, `","targetHostName":`...)
@@ -44,6 +48,12 @@ func appendDeliveries(dst []byte, u carillon.User, id carillon.ID, item *carillo
 	dst = httpapi.AppendTimeOrNull(dst, item.Planned)
 	dst = append(dst, `,"expirationDateTime":`...)
 	dst = httpapi.AppendTimeOrNull(dst, item.Expires)
+	dst = append(dst, `,"readState":`...)
+	dst = strconv.AppendBool(dst, item.State.Read)
+	dst = append(dst, `,"userActionState":"`...)
+	dst = append(dst, item.State.Action.String()...)
+	dst = append(dst, `","changedDateTime":`...)
+	dst = httpapi.AppendTimeOrNull(dst, item.State.Changed)
 	if item.State.Deleted {
 		dst = append(dst, `,"deleted":true`...)
 	}
@@ -55,7 +65,9 @@ func appendDeliveries(dst []byte, u carillon.User, id carillon.ID, item *carillo
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendDelivery(dst, &item.Deliveries[i])
+		d := &item.Deliveries[i]
+		dst = appendDelivery(dst, d)
+		dst = append(appendSynced(dst, item, d, sync), '}')
 	}
 	return append(dst, "]}"...)
 }
@@ -89,5 +101,42 @@ func appendDelivery(dst []byte, d *carillon.Delivery) []byte {
 	dst = httpapi.AppendTimeOrNull(dst, d.Handed)
 	dst = append(dst, `,"answeredDateTime":`...)
 	dst = httpapi.AppendTimeOrNull(dst, d.Answered)
-	return append(dst, '}')
+	dst = append(dst, `,"waits":`...)
+	if d.Outcome.Class.Terminal() || d.Hint == carillon.HintNone {
+		return append(dst, "null"...)
+	}
+	dst = append(append(append(dst, '"'), d.Hint.String()...), '"')
+	if d.Hint == carillon.HintDue {
+		dst = httpapi.AppendTime(append(dst, `,"nextAttemptDateTime":`...), d.Due)
+	}
+	return dst
+}
+
+// appendSynced appends whether the endpoint told that it has fetched the item,
+// and whether it was told that the user is done with it: cleared, owed, or null
+// where there is nothing to tell.
+func appendSynced(dst []byte, item *carillon.Item, d *carillon.Delivery, sync *carillon.Sync) []byte {
+	fetched, told := false, "null"
+	handled := item.State.Seq()
+	if _, done := item.State.Handled(); !done {
+		handled = 0
+	}
+	for i := range sync.Endpoints {
+		e := &sync.Endpoints[i]
+		if e.Endpoint != d.Endpoint || e.Incarnation != d.Incarnation {
+			continue
+		}
+		fetched = e.Acked >= item.Content
+		switch {
+		case handled == 0 || e.Owed < handled:
+		case e.Cleared >= handled:
+			told = `"cleared"`
+		default:
+			told = `"owed"`
+		}
+	}
+	dst = append(dst, `,"fetched":`...)
+	dst = strconv.AppendBool(dst, fetched)
+	dst = append(dst, `,"clear":`...)
+	return append(dst, told...)
 }

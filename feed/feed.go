@@ -32,6 +32,8 @@ type Store interface {
 // id of one that left, and all of a host to export them.
 type Directory interface {
 	Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.Endpoint, error)
+	// Sync is what the user's endpoints were told, and told us.
+	Sync(u carillon.User) (carillon.Sync, error)
 	// EachEndpoint calls fn user by user, in the order of their ids, behind the
 	// user id after, until fn returns false.
 	EachEndpoint(host, after string, fn func(u carillon.User, eps []carillon.Endpoint) bool) error

@@ -34,6 +34,7 @@ type memory struct {
 	lateUser       carillon.User
 	broken, panics string // users at whom the walk over a host ends so
 	waits          func(carillon.Position)
+	sync           carillon.Sync
 }
 
 func (m *memory) Item(u carillon.User, created carillon.Seq) (*carillon.Item, error) {
@@ -82,6 +83,8 @@ func (m *memory) Progress(partition int32) (carillon.Progress, error) {
 func (m *memory) Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.Endpoint, error) {
 	return append(dst, m.endpoints[u]...), nil
 }
+
+func (m *memory) Sync(carillon.User) (carillon.Sync, error) { return m.sync, nil }
 
 func (m *memory) Wait(_ context.Context, pos carillon.Position) error {
 	if m.waits != nil {
@@ -414,16 +417,26 @@ func TestDeliveries(t *testing.T) {
 				Endpoint: "phone", Platform: carillon.IOS, Kind: carillon.KindAlert, Attempts: 2, Handed: it.Planned + 1, Answered: it.Planned + 9,
 				Outcome: carillon.Outcome{Class: carillon.Gone, Reason: "Unregistered", Status: 410},
 			},
-			{Endpoint: "pc", Platform: carillon.Windows, Kind: carillon.KindTap},
+			{Endpoint: "pc", Platform: carillon.Windows, Kind: carillon.KindTap, Hint: carillon.HintParked},
+			{Endpoint: "tab", Platform: carillon.Android, Kind: carillon.KindAlert, Hint: carillon.HintDue, Due: it.Planned + 500},
 		}
+		it.State = carillon.State{Read: true, ReadSeq: carillon.MakeSeq(1, 20), Changed: it.Planned + 900}
 	})
+	r.store.sync.Endpoints = []carillon.EndpointSync{
+		{Endpoint: "phone", Owed: carillon.MakeSeq(1, 20), Cleared: carillon.MakeSeq(1, 20), Acked: carillon.MakeSeq(1, 10)},
+		{Endpoint: "pc", Owed: carillon.MakeSeq(1, 20), Cleared: carillon.MakeSeq(1, 19), Acked: carillon.MakeSeq(1, 9)},
+		{Endpoint: "tab", Incarnation: 7, Owed: carillon.MakeSeq(1, 20), Acked: carillon.MakeSeq(1, 99)},
+	}
 	const want = `{"id":"ID","targetHostName":"app.example.com","userId":"dev.alice","position":"AQADAAAQAAAAAAo",` +
 		`"acceptedDateTime":"2026-11-18T11:06:40.010Z","journalledDateTime":"2026-11-18T11:06:40.012Z","plannedDateTime":"2026-11-18T11:06:40.015Z",` +
-		`"expirationDateTime":"2026-11-25T09:46:40.000Z","deliveries":[` +
+		`"expirationDateTime":"2026-11-25T09:46:40.000Z","readState":true,"userActionState":"NoInteraction",` +
+		`"changedDateTime":"2026-11-18T11:06:40.915Z","deliveries":[` +
 		`{"endpoint":"phone","platform":"ios","kind":"alert","outcome":"gone","terminal":true,"reason":"Unregistered","status":410,"attempts":2,` +
-		`"handedDateTime":"2026-11-18T11:06:40.016Z","answeredDateTime":"2026-11-18T11:06:40.024Z"},` +
+		`"handedDateTime":"2026-11-18T11:06:40.016Z","answeredDateTime":"2026-11-18T11:06:40.024Z","waits":null,"fetched":true,"clear":"cleared"},` +
 		`{"endpoint":"pc","platform":"windows","kind":"tap","outcome":"open","terminal":false,"reason":null,"status":null,"attempts":0,` +
-		`"handedDateTime":null,"answeredDateTime":null}]}`
+		`"handedDateTime":null,"answeredDateTime":null,"waits":"parked","fetched":false,"clear":"owed"},` +
+		`{"endpoint":"tab","platform":"android","kind":"alert","outcome":"open","terminal":false,"reason":null,"status":null,"attempts":0,` +
+		`"handedDateTime":null,"answeredDateTime":null,"waits":"due","nextAttemptDateTime":"2026-11-18T11:06:40.515Z","fetched":false,"clear":null}]}`
 	status, body, _ := r.get("/api/v1/users/dev.alice/notifications/"+id.String()+"/deliveries", app)
 	if status != 200 || body != strings.Replace(want, "ID", id.String(), 1) {
 		t.Errorf("%d\n%s\nwant\n%s", status, body, want)
