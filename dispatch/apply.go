@@ -193,22 +193,7 @@ func (s *shard) notification(r *resident, rec record) {
 		crash(crashReplay)
 		s.redrive(p, old)
 	} else {
-		if old != nil {
-			p.moved, p.was = old.Expires, old.Feed
-		}
-		p.item.Feed = seq
-		s.replaceOlder(r, p)
-		if !p.item.ID.IsZero() && len(r.entry.sync().Recent) > 0 { // it shall be shown again
-			s.setSync(r, r.entry.sync().Restore(p.note.ID))
-		}
-		s.targets = carillon.Plan(s.targets[:0], &p.note, r.entry.endpoints, s.now)
-		if p.note.Expires <= s.now {
-			s.targets = s.targets[:0]
-		}
-		if replay { // who joined later finds it in the history
-			s.targets = slices.DeleteFunc(s.targets, func(t carillon.Target) bool { return t.Endpoint.Incarnation > seq })
-		}
-		s.plan(p, s.targets)
+		s.planNew(r, p, old, replay)
 	}
 	again := p.written
 	if !again {
@@ -222,6 +207,28 @@ func (s *shard) notification(r *resident, rec record) {
 	if again {
 		s.known(p)
 	}
+}
+
+// planNew plans a notification that no earlier run has planned; old is the
+// version that it replaces, or nil.
+func (s *shard) planNew(r *resident, p *pending, old *carillon.Item, replay bool) {
+	seq := p.item.Content
+	if old != nil {
+		p.moved, p.was = old.Expires, old.Feed
+	}
+	p.item.Feed = seq
+	s.replaceOlder(r, p)
+	if !p.item.ID.IsZero() && len(r.entry.sync().Recent) > 0 { // it shall be shown again
+		s.setSync(r, r.entry.sync().Restore(p.note.ID))
+	}
+	s.targets = carillon.Plan(s.targets[:0], &p.note, r.entry.endpoints, s.now)
+	if p.note.Expires <= s.now {
+		s.targets = s.targets[:0]
+	}
+	if replay { // who joined later finds it in the history
+		s.targets = slices.DeleteFunc(s.targets, func(t carillon.Target) bool { return t.Endpoint.Incarnation > seq })
+	}
+	s.plan(p, s.targets)
 }
 
 // known counts a record whose row an earlier run wrote as applied, but not

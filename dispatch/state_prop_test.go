@@ -90,7 +90,7 @@ func (h *household) caused() {
 }
 
 // step does one random thing.
-func (h *household) step() { //nolint:gocognit // a list of what may happen
+func (h *household) step() {
 	r, u := h.r, h.user()
 	p := h.truth.of(u)
 	was := len(r.v.all())
