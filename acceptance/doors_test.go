@@ -82,7 +82,6 @@ func serversNameUsers(t *testing.T, s *site) {
 func notBuilt(t *testing.T, s *site) {
 	p := s.person(t, "early")
 	for _, c := range []struct{ method, path, feature string }{
-		{"GET", "/beta/me/notifications/delta", "delta"},
 		{"POST", "/api/v1/broadcasts", "broadcasts"},
 		{"PUT", "/api/v1/apps/" + host, "onboarding"},
 		{"GET", "/api/v1/me/feed/events", "live feed"},
