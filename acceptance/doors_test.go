@@ -83,7 +83,6 @@ func notBuilt(t *testing.T, s *site) {
 	p := s.person(t, "early")
 	for _, c := range []struct{ method, path, feature string }{
 		{"POST", "/api/v1/broadcasts", "broadcasts"},
-		{"PUT", "/api/v1/apps/" + host, "onboarding"},
 		{"GET", "/api/v1/me/feed/events", "live feed"},
 	} {
 		var body any
