@@ -24,6 +24,7 @@ func framing(h *fasthttp.RequestHeader) string {
 		return why
 	}
 	chunked := h.ContentLength() == -1
+	var seen single
 	for raw := h.RawHeaders(); len(raw) > 0; {
 		end := bytes.IndexByte(raw, '\n')
 		if end < 1 || raw[end-1] != '\r' {
@@ -41,7 +42,40 @@ func framing(h *fasthttp.RequestHeader) string {
 		if why := headerName(name, chunked); why != "" {
 			return why
 		}
+		if why := seen.again(name); why != "" {
+			return why
+		}
 	}
+	return ""
+}
+
+// single are the headers seen so far of those that say who calls, for whom, or
+// how the body is to be read. fasthttp gives us the first or the last of two; a
+// proxy that checks the other one would check what we do not act on.
+type single uint8
+
+// again notes a header and says what is wrong when it stands twice.
+func (s *single) again(name []byte) string {
+	var bit single
+	var why string
+	switch n := len(name); {
+	case n == len("X-UNS-ID") && bytes.EqualFold(name, []byte("X-UNS-ID")):
+		bit, why = 1<<0, "X-UNS-ID stands twice"
+	case n == len("If-Match") && bytes.EqualFold(name, []byte("If-Match")):
+		bit, why = 1<<1, "If-Match stands twice"
+	case n == len("Content-Type") && bytes.EqualFold(name, []byte("Content-Type")):
+		bit, why = 1<<2, "Content-Type stands twice"
+	case n == len("Authorization") && bytes.EqualFold(name, []byte("Authorization")):
+		bit, why = 1<<3, "Authorization stands twice"
+	case n == len("Idempotency-Key") && bytes.EqualFold(name, []byte("Idempotency-Key")):
+		bit, why = 1<<4, "Idempotency-Key stands twice"
+	case n == len("Content-Encoding") && bytes.EqualFold(name, []byte("Content-Encoding")):
+		bit, why = 1<<5, "Content-Encoding stands twice"
+	}
+	if *s&bit != 0 {
+		return why
+	}
+	*s |= bit
 	return ""
 }
 
