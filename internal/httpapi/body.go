@@ -1,8 +1,11 @@
 package httpapi
 
 import (
+	"bytes"
 	"errors"
 	"io"
+
+	"github.com/valyala/fasthttp"
 
 	"carillon"
 )
@@ -111,9 +114,41 @@ func (s *Server) keep(b []byte) []byte {
 	return nil
 }
 
-// tooLarge is the 413 of a body that says so itself, before any of it is read.
+// markTooLarge is the mark of a body of which not even the beginning is read.
+const markTooLarge = "too large"
+
+// hopeless tells whether a body says itself that it is too large for its route,
+// and so much so that the connection will end with the answer. fasthttp reads
+// the first 8 KiB of any body before it runs a handler, and tells whoever waits
+// for 100-continue to go on: such a caller would be answered after his body, or
+// after the time for it.
+func (s *Server) hopeless(h *fasthttp.RequestHeader) bool {
+	n := h.ContentLength()
+	if n <= max(s.cfg.MaxRequestBytes, drained) {
+		return false
+	}
+	path := h.RequestURI()
+	if i := bytes.IndexAny(path, "?#"); i >= 0 {
+		path = path[:i]
+	}
+	var vals params
+	l := s.router.match(path, &vals)
+	if l == nil {
+		return false
+	}
+	rte := l.method(h.Method())
+	most := rte.limit(s.cfg.MaxRequestBytes)
+	return rte != nil && most > 0 && n > most
+}
+
+// tooLarge is the 413 of a body that says so itself, before a handler reads of it.
 func (s *Server) tooLarge(r *Request) error {
 	most := r.route.limit(s.cfg.MaxRequestBytes)
+	if len(r.ctx.Request.Header.Peek(markHeader)) > 0 {
+		r.ctx.SetConnectionClose()
+		r.lingers()
+		return bodyTooLarge(most)
+	}
 	if n := r.ctx.Request.Header.ContentLength(); most > 0 && n > most {
 		return bodyTooLarge(most)
 	}

@@ -161,7 +161,7 @@ func (s *Server) build(hard context.Context) *fasthttp.Server {
 		Name:                          "carillon",
 		Logger:                        fastLogger{s.log},
 		Handler:                       func(c *fasthttp.RequestCtx) { s.serve(hard, c) },
-		HeaderReceived:                received,
+		HeaderReceived:                s.received,
 		ErrorHandler:                  func(c *fasthttp.RequestCtx, err error) { s.refuse(hard, c, err) },
 		Concurrency:                   s.gate.most + 1, // the gate refuses first
 		ReadTimeout:                   s.cfg.ReadTimeout,
@@ -183,7 +183,7 @@ func (s *Server) build(hard context.Context) *fasthttp.Server {
 func (s *Server) serve(hard context.Context, c *fasthttp.RequestCtx) {
 	r := s.acquire(hard, c)
 	defer s.release(r)
-	if mark := c.Request.Header.Peek(markHeader); len(mark) > 0 {
+	if mark := c.Request.Header.Peek(markHeader); len(mark) > 0 && string(mark) != markTooLarge {
 		c.SetConnectionClose()
 		linger(c.Conn(), lingerFor, lingerBytes)
 		s.writeError(r, carillon.Errorf(carillon.CodeInvalidRequest, "headers", "this is not an HTTP/1.1 request: %s", mark))
@@ -202,8 +202,12 @@ func (s *Server) serve(hard context.Context, c *fasthttp.RequestCtx) {
 // received looks at the head of a request before anything else is read. What is
 // wrong with it the handler tells; of the rest of its connection nothing is
 // read any more.
-func received(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	if why := framing(h); why != "" {
+func (s *Server) received(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	why := framing(h)
+	if why == "" && s.hopeless(h) {
+		why = markTooLarge
+	}
+	if why != "" {
 		h.Set(markHeader, why)
 		h.Del("Expect")
 		h.SetContentLength(0)

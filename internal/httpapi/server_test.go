@@ -148,6 +148,7 @@ func TestErrorsOfTheProtocol(t *testing.T) {
 		"half a header":   {"GET /beta/x HTTP/1.1\r\nHos", 408, "invalidRequest"},
 		"headers too big": {"GET /beta/x HTTP/1.1\r\nHost: a\r\nX: " + big[:8000] + "\r\n\r\n", 431, "requestTooLarge"},
 		"path too long":   {"GET /beta/" + big[:8000] + " HTTP/1.1\r\nHost: a\r\n\r\n", 431, "requestTooLarge"},
+		"body to be huge": {"POST /beta/x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10737418240\r\n\r\n", 413, "requestTooLarge"},
 		"body too big":    {"POST /beta/x HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n" + big, 413, "requestTooLarge"},
 		"chunks too big":  {"POST /beta/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n493e0\r\n" + big + "\r\n0\r\n\r\n", 413, "requestTooLarge"},
 		"bad chunk":       {"POST /beta/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "invalidRequest"},

@@ -161,14 +161,20 @@ func (r *Request) endBody() {
 		n := r.ctx.Request.Header.ContentLength()
 		if n < 0 || n > drained || r.in.err != nil {
 			r.ctx.SetConnectionClose()
-			held := gated(r.ctx.Conn())
-			held.linger, held.lingerBytes = lingerFor, lingerBytes
-			if rte := r.route; rte != nil && (rte.stream || rte.most > 0) {
-				held.linger, held.lingerBytes = lingerStreamFor, lingerStreamBytes
-			}
+			r.lingers()
 		}
 	}
 	r.in = incoming{}
+}
+
+// lingers lets the peer read the answer before the connection closes on what he
+// still sends.
+func (r *Request) lingers() {
+	if rte := r.route; rte != nil && (rte.stream || rte.most > 0) {
+		linger(r.ctx.Conn(), lingerStreamFor, lingerStreamBytes)
+		return
+	}
+	linger(r.ctx.Conn(), lingerFor, lingerBytes)
 }
 
 // pace is how long a connection may still wait for its peer while a body moves.
