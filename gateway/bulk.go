@@ -100,7 +100,7 @@ func (g *Gateway) bulkCaller(r *httpapi.Request) (*auth.Principal, error) {
 		return nil, carillon.Errorf(carillon.CodeAccessDenied, "Authorization", "the app token needs the role %s", auth.RoleSend)
 	case len(r.HeaderBytes(keyHeader)) > 0:
 		return nil, carillon.Errorf(carillon.CodeInvalidRequest, keyHeader, "bulk lines have keys of their own: idempotencyKey on each line")
-	case r.HasQuery("validateOnly"):
+	case rehearsalName(r) != "":
 		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "validateOnly", "is for single sends; bulk lines are always sent")
 	}
 	return p, wantsJSON(r, "application/x-ndjson")

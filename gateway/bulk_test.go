@@ -165,6 +165,7 @@ func TestBulkRefusals(t *testing.T) {
 	r.refused(post(tok, line("dev.alice", ""), "Idempotency-Key", "k"), 400, "Idempotency-Key", "idempotencyKey")
 	r.refused(post(tok, line("dev.alice", ""), "If-Range", "k"), 400, "If-Range", "")
 	r.refused(r.call("POST", bulk+"?validateOnly=true", tok, line("dev.alice", ""), nd...), 400, "validateOnly", "")
+	r.refused(r.call("POST", bulk+"?validateonly=true", tok, line("dev.alice", ""), nd...), 400, "validateOnly", "")
 	r.refused(post(tok, ""), 400, "", "no lines")
 	r.refused(post(tok, "\n \n"), 400, "", "no lines")
 	r.refused(post(tok, strings.Repeat("\n", 8)), 413, "", "at most 8")

@@ -103,12 +103,12 @@ func (g *Gateway) post(r *httpapi.Request, recipient func(p *auth.Principal, hos
 	if err := g.keys(s, r.HeaderBytes(keyHeader)); err != nil {
 		return err
 	}
-	if r.HasQuery("validateOnly") {
-		if v := r.Query("validateOnly"); v != "false" && v != "true" {
-			return carillon.Errorf(carillon.CodeInvalidRequest, "validateOnly", "%.20q is neither true nor false", v)
-		} else if v == "true" {
-			return g.validateOnly(r, s)
-		}
+	rehearsal, err := rehearses(r)
+	if err != nil {
+		return err
+	}
+	if rehearsal {
+		return g.validateOnly(r, s)
 	}
 	done, err := g.accept(r, s)
 	if err != nil {
@@ -116,6 +116,34 @@ func (g *Gateway) post(r *httpapi.Request, recipient func(p *auth.Principal, hos
 	}
 	g.created(r, s, p.Client, done)
 	return nil
+}
+
+// rehearsalName is the query parameter that asks for validateOnly, in whatever
+// case; "" without one.
+func rehearsalName(r *httpapi.Request) string {
+	for _, name := range r.QueryNames() {
+		if strings.EqualFold(name, "validateOnly") {
+			return name
+		}
+	}
+	return ""
+}
+
+// rehearses tells whether a send is only to be validated. What only looks like
+// the parameter is refused: taken for an unknown one, it would ring.
+func rehearses(r *httpapi.Request) (bool, error) {
+	name := rehearsalName(r)
+	switch {
+	case name == "":
+		return false, nil
+	case name != "validateOnly":
+		return false, carillon.Errorf(carillon.CodeInvalidRequest, name, "is spelled validateOnly")
+	}
+	v := r.Query(name)
+	if v != "false" && v != "true" {
+		return false, carillon.Errorf(carillon.CodeInvalidRequest, name, "%.20q is neither true nor false", v)
+	}
+	return v == "true", nil
 }
 
 func (g *Gateway) send() *send {

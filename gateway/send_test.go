@@ -145,6 +145,7 @@ func TestSendHeadersAndBodies(t *testing.T) {
 	f(r.call("POST", theirs, tok, visual(`,"x":"`+strings.Repeat("x", 64<<10)+`"`)), 413, "", "65536")
 	f(r.call("POST", theirs, tok, visual(""), "Idempotency-Key", strings.Repeat("k", 257)), 400, "Idempotency-Key", "256")
 	f(r.call("POST", theirs+"?validateOnly=yes", tok, visual("")), 400, "validateOnly", "true")
+	f(r.call("POST", theirs+"?ValidateOnly=true", tok, visual("")), 400, "ValidateOnly", "validateOnly")
 	f(r.call("PUT", theirs, tok, visual("")), 405, "", "POST")
 	f(r.call("POST", "/api/v1/broadcasts", tok, "{}"), 501, "", "broadcasts")
 	r.want(r.call("POST", theirs, tok, visual(""), "Content-Type", "application/json; charset=utf-8"), 201)
