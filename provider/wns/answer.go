@@ -96,10 +96,10 @@ func fault(f h2.Fault) carillon.Outcome {
 
 // taken is the class of a 200: it is no success by itself.
 func taken(status string) (carillon.Class, string) {
-	switch status {
-	case "dropped":
+	switch {
+	case strings.EqualFold(status, "dropped"):
 		return carillon.Dropped, "dropped"
-	case "channelthrottled":
+	case strings.EqualFold(status, "channelthrottled"):
 		return carillon.ThrottledEndpoint, "channelthrottled"
 	}
 	return carillon.Accepted, ""

@@ -27,6 +27,8 @@ func TestJudge(t *testing.T) {
 		{200, status("received"), carillon.Accepted, "", 0},
 		{200, status("dropped"), carillon.Dropped, "dropped", 0},
 		{200, other("dropped"), carillon.Dropped, "dropped", 0},
+		{200, status("Dropped"), carillon.Dropped, "dropped", 0},
+		{200, status("channelThrottled"), carillon.ThrottledEndpoint, "channelthrottled", 30 * time.Second},
 		{200, status("channelthrottled"), carillon.ThrottledEndpoint, "channelthrottled", 30 * time.Second},
 		{200, append(status("channelthrottled"), retry...), carillon.ThrottledEndpoint, "channelthrottled", 7 * time.Second},
 		{400, nil, carillon.Rejected, "BadRequest", 0},
