@@ -215,10 +215,7 @@ func (k *keeper) recallDue(ctx context.Context) {
 // fireDue recalls what is due at now; it gives the time of the next look.
 func (k *keeper) fireDue(now int64) int64 {
 	h := k.hints
-	h.mu.Lock()
-	room, cursor := recallBatch-h.recalled, h.cursor
-	h.soonest = 0
-	h.mu.Unlock()
+	room, cursor := h.dueFrom()
 	later := now + hintIdle.Milliseconds()
 	if room <= 0 {
 		return later // a shard's return wakes us
@@ -249,6 +246,18 @@ func (k *keeper) fireDue(now int64) int64 {
 			return later
 		}
 	}
+}
+
+// dueFrom is how many due rows may be recalled, and after which the look begins:
+// before a row that was written where the cursor has passed, at the first.
+func (h *hints) dueFrom() (room int, cursor *carillon.DueRow) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.cursor != nil && h.soonest != 0 && h.soonest <= h.cursor.At {
+		h.cursor = nil
+	}
+	h.soonest = 0
+	return recallBatch - h.recalled, h.cursor
 }
 
 // drainParked recalls parked deliveries of lanes that are open, and one of each
