@@ -132,6 +132,8 @@ func (g *Group) drive(ctx context.Context, client *kafka.Client, generation *kaf
 			case err == nil || errors.Is(err, ctx.Err()):
 			case ctx.Err() == nil:
 				cancel(fmt.Errorf("journal: partition %d: %w", c.Partition(), err))
+			case failure(ctx) != nil: // that one is told; this one is mostly the same
+				g.log.Info("journal: another consumer ended with an error", "partition", c.Partition(), "error", err)
 			default: // the end of a generation is no time to stop for, but to know of
 				g.log.Warn("journal: a consumer ended with an error after its generation had", "partition", c.Partition(), "error", err)
 			}
