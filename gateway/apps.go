@@ -197,8 +197,12 @@ func (o *Onboarding) put(r *httpapi.Request, by made) error {
 		_, err := o.found(host)
 		return err
 	}
-	if len(r.Fast().Request.Body()) > 0 {
-		if err := readBody(r, &struct{}{}); err != nil {
+	body, err := r.Body(maxAppBody)
+	if err != nil {
+		return err
+	}
+	if len(body) > 0 { // there is nothing to say yet
+		if err := decodeBody(r, body, &struct{}{}); err != nil {
 			return err
 		}
 	}

@@ -104,11 +104,15 @@ func (b *credentialBody) check(c *carillon.Credential) error {
 // readBody reads a JSON object without members that nobody knows: an
 // administrator's typing mistake is told, not kept.
 func readBody(r *httpapi.Request, into any) error {
-	if err := wantsJSON(r, "application/json"); err != nil {
-		return err
-	}
 	body, err := r.Body(maxAppBody)
 	if err != nil {
+		return err
+	}
+	return decodeBody(r, body, into)
+}
+
+func decodeBody(r *httpapi.Request, body []byte, into any) error {
+	if err := wantsJSON(r, "application/json"); err != nil {
 		return err
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))

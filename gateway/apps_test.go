@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -99,6 +101,8 @@ func TestOnboardingRefusals(t *testing.T) {
 		{host, "", 409, "configuration"},
 		{"Not_A_Host", "", 400, "host"},
 		{"127.0.0.1", "", 400, "no DNS name"},
+		{"shop.localhost", "{}", 200, "shop.localhost"},
+		{"shop.localhost", `{"clients":["a"]}`, 400, "has no member"},
 		{"none.localhost/clients", `{"clients":["a"]}`, 404, "comes first"},
 		{"shop.localhost/clients", `{"clients":[""]}`, 400, "empty"},
 		{"shop.localhost/clients", `{"clients":["a","b","c","d","e","f","g","h","i","j","k"]}`, 400, "at most 10"},
@@ -117,6 +121,19 @@ func TestOnboardingRefusals(t *testing.T) {
 		if r := put(tt.path, tt.body); r.status != tt.status || !strings.Contains(string(r.body), tt.says) {
 			t.Errorf("%s %s: %d %s, want %d with %q", tt.path, tt.body, r.status, r.body, tt.status, tt.says)
 		}
+	}
+	endless, err := http.NewRequestWithContext(t.Context(), "PUT", o.url+"/api/v1/apps/shop.localhost", io.MultiReader(strings.NewReader(strings.Repeat(" ", 1<<20)))) // of no stated length
+	if err != nil {
+		t.Fatal(err)
+	}
+	endless.Header.Set("Authorization", "Bearer "+admin)
+	res, err := o.http.Do(endless)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != 413 {
+		t.Errorf("a body of 1 MiB in chunks: %d", res.StatusCode)
 	}
 	user, err := o.dev.Issue(auth.DevClaims{User: "eve", Client: client})
 	if err != nil {
