@@ -61,12 +61,14 @@ func (s *Server) live(c net.Conn, head []byte, follow func(ctx context.Context, 
 		var b [1]byte
 		_, _ = c.Read(b[:])
 	}()
+	defer func() { // also when follow panics: the connection's reader goes to another one
+		_ = c.SetReadDeadline(time.Unix(1, 0))
+		<-heard
+	}()
 	w := liveWriter{c}
 	if _, err := w.Write(head); err == nil {
 		follow(ctx, w)
 	}
-	_ = c.SetReadDeadline(time.Unix(1, 0))
-	<-heard
 }
 
 // liveWriter writes under a deadline.
