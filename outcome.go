@@ -143,11 +143,13 @@ func wait(o Outcome, attempt uint8, jitter float64) time.Duration {
 		Accepted, Suppressed, Expired, Gone, Dropped, Rejected, Unconfirmed:
 	}
 	base = min(base, backoffMost)
-	if o.After > 0 {
-		base = min(max(o.After, time.Millisecond), throttleMost)
-	}
-	if o.Unsent && o.After == 0 {
+	switch after := min(o.After, throttleMost); {
+	case o.Unsent && after > 0:
+		base = max(after, time.Millisecond)
+	case o.Unsent:
 		base = backoffFirst
+	case after > base: // a shorter one, or a date that a clock has passed, must not use the attempts up
+		base = after
 	}
 	return base + time.Duration(jitter*float64(base)/4)
 }

@@ -69,6 +69,9 @@ func TestJudge(t *testing.T) {
 	}
 	f("accepted is over", carillon.Outcome{Class: carillon.Accepted}, 1, far, carillon.Accepted, 0)
 	f("the vendor's wait is kept", carillon.Outcome{Class: carillon.ThrottledSender, After: time.Minute}, 1, far, carillon.Open, time.Minute)
+	f("a wait of nothing is no wait given", carillon.Outcome{Class: carillon.Transient, After: time.Millisecond}, 1, far, carillon.Open, time.Second)
+	f("a short wait does not use the attempts up", carillon.Outcome{Class: carillon.ThrottledEndpoint, After: time.Second}, 5, far, carillon.Open, 16*time.Second)
+	f("a turn of one's own is kept", carillon.Outcome{Class: carillon.Transient, After: time.Millisecond, Unsent: true}, 5, far, carillon.Open, time.Millisecond)
 	f("an absurd wait is capped, then too late", carillon.Outcome{Class: carillon.ThrottledSender, After: 100 * time.Hour}, 1, far, carillon.Expired, 0)
 	f("unsent is repeated soon", carillon.Outcome{Class: carillon.Transient, Unsent: true}, 9, far, carillon.Open, 500*time.Millisecond)
 	f("backs off", carillon.Outcome{Class: carillon.Transient}, 3, far, carillon.Open, 4*time.Second)
