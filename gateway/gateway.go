@@ -77,14 +77,11 @@ type Gateway struct {
 	imports  sync.Pool // *importer
 }
 
-// defaultPartitions is journal.Config's.
-const defaultPartitions = 64
-
 // New makes a gateway. It starts nothing.
 func New(cfg Config, deps Deps) *Gateway {
 	cfg = cfg.WithDefaults()
 	if deps.Partitions <= 0 {
-		deps.Partitions = defaultPartitions
+		deps.Partitions = journal.DefaultPartitions
 	}
 	return &Gateway{
 		cfg: cfg, deps: deps,

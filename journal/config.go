@@ -65,6 +65,10 @@ type Config struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error) `yaml:"-"`
 }
 
+// DefaultPartitions is what Config.Partitions is by default with a Kafka of its
+// own.
+const DefaultPartitions = 64
+
 const (
 	maxPartitions = 1 << 16 // an id holds 16 bits of partition
 	clientID      = "carillon"
@@ -109,7 +113,7 @@ func (c Config) Validate() error {
 func (c Config) withDefaults() Config {
 	c.Topic = or(c.Topic, "carillon.journal")
 	c.Epoch = or(c.Epoch, 1)
-	c.Partitions = or(c.Partitions, 64)
+	c.Partitions = or(c.Partitions, DefaultPartitions)
 	c.Retention = or(c.Retention, 7*24*time.Hour)
 	c.Group = or(c.Group, "carillon.dispatch")
 	c.MaxBufferedBytes = or(c.MaxBufferedBytes, 64<<20)

@@ -138,6 +138,9 @@ func (s *system) openJournal(ctx context.Context) error {
 			return err
 		}
 	}
+	if cfg.Partitions == 0 { // everybody below counts with it
+		cfg.Partitions = journal.DefaultPartitions
+	}
 	ctx, done := context.WithTimeout(ctx, openTimeout)
 	defer done()
 	if err := journal.Ensure(ctx, cfg); err != nil {
