@@ -132,6 +132,7 @@ func TestDamagedData(t *testing.T) {
 		{"journal lost", "journal/partitions", os.RemoveAll, []string{"journal", "store holds rows up to", "Point carillon to the journal"}},
 		{"journal state", "journal/topics.json", half, []string{"journal", "damaged", "restore"}},
 		{"master key", "master.key", half, []string{"master.key", "16 bytes instead of 32", "restore"}},
+		{"no master key", "master.key", os.Remove, []string{"master.key is gone", "restore it from a backup"}},
 		{"sandbox identity", "sandbox/credentials.json", half, []string{"credentials.json", "delete the folder"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

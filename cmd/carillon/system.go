@@ -102,12 +102,28 @@ func (s *system) openData(context.Context) error {
 	}
 	_ = probe.Close()
 	_ = os.Remove(probe.Name())
+	if err := keyLost(dir, storeDir(s.cfg)); err != nil {
+		return err
+	}
 	if s.master, err = auth.LoadMaster(filepath.Join(dir, masterFile), true); err != nil {
 		return err
 	}
 	s.ids = s.master.Derive(idsLabel)
 	s.sealer, err = auth.NewSealer(s.master)
 	return err
+}
+
+// keyLost refuses a store without the key that its ids were made with: a new one
+// would find none of them. The key is made first, so no crash leaves it so.
+func keyLost(dir, store string) error {
+	key := filepath.Join(dir, masterFile)
+	if _, err := os.Stat(key); !errors.Is(err, fs.ErrNotExist) {
+		return nil // it is there, or cannot be read, which LoadMaster tells
+	}
+	if _, err := os.Stat(store); err != nil {
+		return nil //nolint:nilerr // the first start
+	}
+	return fmt.Errorf("the master key file %s is gone, but %s was made with it: restore it from a backup; a new key would make ids, tokens, subscription ids and sealed credentials invalid", key, store)
 }
 
 // dataFault says what to do about a data directory that cannot be used.
