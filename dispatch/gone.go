@@ -60,11 +60,28 @@ func (l *leaver) allow(host string, now int64) bool {
 	return l.counts[host] <= int64(l.d.cfg.LeavesPerMinute)
 }
 
-func (l *leaver) put(v *causing) {
+func (l *leaver) put(vs []*causing) {
 	l.mu.Lock()
-	l.waiting = append(l.waiting, v)
+	l.waiting = append(l.waiting, vs...)
 	l.mu.Unlock()
 	nudge(l.wake)
+}
+
+// cause puts a record by for the end of the round: one at a time each would be
+// an append of its own.
+func (s *shard) cause(v *causing) {
+	v.home = s
+	s.causes = append(s.causes, v)
+}
+
+// putCauses hands on what the round caused.
+func (s *shard) putCauses() {
+	if len(s.causes) == 0 {
+		return
+	}
+	s.d.leaver.put(s.causes)
+	clear(s.causes)
+	s.causes = s.causes[:0]
 }
 
 // run appends what waits until ctx ends and nothing waits any more, or the
@@ -132,7 +149,7 @@ func (s *shard) gone(d *delivery, o carillon.Outcome) {
 		Installation: d.endpoint.ID, Incarnation: d.endpoint.Incarnation, Addressed: d.endpoint.Addressed, Reason: "gone",
 	}}
 	p.held++
-	s.d.leaver.put(&causing{p: p, home: s, entry: journal.Entry{Key: r.user.AppendKey(nil), Value: rec.Append(nil)}})
+	s.cause(&causing{p: p, entry: journal.Entry{Key: r.user.AppendKey(nil), Value: rec.Append(nil)}})
 }
 
 // caused goes on with what waited for a record that is journalled now.

@@ -53,7 +53,7 @@ func (s *shard) claims1(r *resident, rec record, e *carillon.Endpoint, parts int
 	}}
 	j := &joint{win: rec.win, r: r, parts: parts}
 	r.holds++
-	s.d.leaver.put(&causing{joint: j, home: s, entry: journal.Entry{Key: []byte(h.String()), Value: claim.Append(nil)}})
+	s.cause(&causing{joint: j, entry: journal.Entry{Key: []byte(h.String()), Value: claim.Append(nil)}})
 	return j
 }
 
@@ -108,7 +108,7 @@ func (s *shard) claim(rec record) {
 	}
 	s.d.metrics.evictions.Inc()
 	out := journal.Record{Kind: journal.KindEvict, At: s.now, Evict: journal.Evict{Installation: cur.Installation, Version: cur.Version}}
-	s.d.leaver.put(&causing{claim: c, home: s, entry: journal.Entry{Key: []byte(cur.User), Value: out.Append(nil)}})
+	s.cause(&causing{claim: c, entry: journal.Entry{Key: []byte(cur.User), Value: out.Append(nil)}})
 }
 
 // ownerOf is the present owner of an address, nil when it has none.

@@ -439,11 +439,20 @@ type leavesJournal struct {
 	mu      sync.Mutex
 	entries []journal.Entry
 	claims  []journal.Entry
+	appends int
+}
+
+// calls is how often something was appended.
+func (j *leavesJournal) calls() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.appends
 }
 
 func (j *leavesJournal) Append(_ context.Context, entries []journal.Entry) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.appends++
 	for _, e := range entries {
 		if _, _, ok := carillon.SplitUserKey(e.Key); ok {
 			j.entries = append(j.entries, e)

@@ -52,6 +52,7 @@ type shard struct {
 	syncs     []*resident                     // whose sync rows go with the next write
 	claims    map[carillon.AddressHash]*claim // owners whose rows are not written
 	untrimmed int                             // item rows since a user was trimmed last
+	causes    []*causing                      // records to append, with the end of the round
 
 	spareResidents []*resident
 	sparePendings  []*pending
@@ -201,6 +202,7 @@ func (s *shard) round(m *mail) {
 	s.tellOwing()
 	s.requestLoads()
 	s.post(m.credits || slices.ContainsFunc(s.short, s.slow))
+	s.putCauses() // before a write that may have to wait
 	s.flushIfDue()
 	if len(s.parting) > 0 && s.now >= s.partAt {
 		s.part()
