@@ -107,32 +107,34 @@ type w1run struct {
 	token   string
 	http    *http.Client
 	lines   [][]byte // request bodies, used in turn
+	joined  Registration
 }
 
 // Run plays the workload.
-func (w W1) Run(ctx context.Context) (rounds []Round, err error) {
+func (w W1) Run(ctx context.Context) (joined Registration, rounds []Round, err error) {
 	r := &w1run{W1: w}
 	defer func() { err = errors.Join(err, r.serve.stop(), r.sandbox.stop()) }()
 	for _, step := range []func(context.Context) error{r.startSandbox, r.startServe, r.connect, r.register, r.prepare} {
 		if err := step(ctx); err != nil {
-			return nil, err
+			return joined, nil, err
 		}
 	}
+	joined = r.joined
 	for i := range w.Rounds {
 		r.say("round %d of %d: %d notifications", i+1, w.Rounds, w.Notifications)
 		round, err := r.round(ctx)
 		if err != nil {
-			return rounds, err
+			return joined, rounds, err
 		}
 		if w.Peer != "" {
 			r.say("round %d of %d: apns2", i+1, w.Rounds)
 			if err := r.peer(ctx, &round); err != nil {
-				return rounds, err
+				return joined, rounds, err
 			}
 		}
 		rounds = append(rounds, round)
 	}
-	return rounds, nil
+	return joined, rounds, nil
 }
 
 func (r *w1run) say(format string, args ...any) {
@@ -192,25 +194,6 @@ func (r *w1run) connect(context.Context) error {
 	r.http = &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, MaxIdleConnsPerHost: 1024, WriteBufferSize: 64 << 10,
 	}}
-	return nil
-}
-
-func userName(i int) string { return fmt.Sprintf("dev.u%07d", i) }
-
-// register gives every user an endpoint, by the servers' import.
-func (r *w1run) register(ctx context.Context) error {
-	r.say("registering %d users", r.Users)
-	const perRequest = 20_000
-	for from := 0; from < r.Users; from += perRequest {
-		var b bytes.Buffer
-		for i := from; i < min(from+perRequest, r.Users); i++ {
-			fmt.Fprintf(&b, `{"userId":%q,"installationId":"phone","host":%q,"platform":"ios","address":"%064x","appId":%q}`+"\n",
-				userName(i), benchHost, i, bundle)
-		}
-		if err := r.post(ctx, "/api/v1/endpoints", b.Bytes()); err != nil {
-			return fmt.Errorf("bench: registering: %w", err)
-		}
-	}
 	return nil
 }
 

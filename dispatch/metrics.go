@@ -12,6 +12,7 @@ import (
 // metrics are the dispatcher's numbers as the operator sees them.
 type metrics struct {
 	fetched      *vm.Counter
+	settled      *vm.Counter // of fetched, by batches
 	planned      *vm.Counter
 	handed       *vm.Counter
 	retries      *vm.Counter
@@ -40,6 +41,7 @@ type metrics struct {
 func newMetrics() *metrics {
 	m := &metrics{
 		fetched:      vm.GetOrCreateCounter("carillon_dispatch_records_fetched_total"),
+		settled:      vm.GetOrCreateCounter("carillon_dispatch_records_settled_total"),
 		planned:      vm.GetOrCreateCounter("carillon_dispatch_deliveries_planned_total"),
 		handed:       vm.GetOrCreateCounter("carillon_dispatch_pushes_handed_total"),
 		retries:      vm.GetOrCreateCounter("carillon_dispatch_retries_total"),

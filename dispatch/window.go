@@ -52,6 +52,7 @@ func (w *window) settled() {
 	w.k.giveBack(1)
 	if w.unsettled.Add(-1) == 0 {
 		w.k.giveBytes(w.bytes)
+		w.k.d.metrics.settled.AddInt64(w.tally.records)
 		nudge(w.k.wake)
 	}
 }

@@ -36,11 +36,11 @@ func benchCommand() command {
 					return err
 				}
 				w.Progress = e.stderr
-				rounds, err := w.Run(ctx)
+				joined, rounds, err := w.Run(ctx)
 				if err != nil {
 					return err // the directory stays: it holds the logs
 				}
-				report := bench.NewReport("W1", w.Users, rounds)
+				report := bench.NewReport("W1", joined, rounds)
 				if err := os.RemoveAll(w.Dir); err != nil {
 					return err
 				}
