@@ -166,6 +166,24 @@ func TestGoAway(t *testing.T) {
 	})
 }
 
+// TestGoAwayBegun: a stream whose answer has begun was seen, whatever the last
+// stream is said to be.
+func TestGoAwayBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := script(t, nil)
+		p := s.net.open(t)
+		<-s.rooms
+		s.post(0, 2, nil)
+		ids := p.requests(2)
+		p.headers(ids[0], false, ":status", "200")
+		p.do(p.fr.WriteGoAway(0, http2.ErrCodeNo, nil))
+		synctest.Wait()
+		s.want(t, h2.FaultLost, 0)
+		s.want(t, h2.FaultUnsent, 1)
+		s.stop(t)
+	})
+}
+
 // TestGoAwayLast: when the last open stream is answered we close.
 func TestGoAwayLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -189,16 +207,18 @@ func TestReset(t *testing.T) {
 		s := script(t, nil)
 		p := s.net.open(t)
 		<-s.rooms
-		s.post(0, 3, nil)
-		ids := p.requests(3)
+		s.post(0, 4, nil)
+		ids := p.requests(4)
 		p.do(p.fr.WriteRSTStream(ids[0], http2.ErrCodeRefusedStream))
+		p.headers(ids[3], false, ":status", "200") // then no refusal is to be believed
+		p.do(p.fr.WriteRSTStream(ids[3], http2.ErrCodeRefusedStream))
 		p.headers(ids[1], false, ":status", "200")
 		p.do(p.fr.WriteRSTStream(ids[1], http2.ErrCodeInternal))
 		p.answer(ids[2], 200, "")
 		p.do(p.fr.WriteRSTStream(ids[2], http2.ErrCodeNo)) // after the answer: ignored
 		synctest.Wait()
 		s.want(t, h2.FaultUnsent, 0)
-		s.want(t, h2.FaultLost, 1)
+		s.want(t, h2.FaultLost, 1, 3)
 		s.want(t, h2.FaultNone, 2)
 		s.stop(t)
 	})

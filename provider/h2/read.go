@@ -224,7 +224,7 @@ func (c *conn) onReset(ev *event, results []Result) ([]Result, error) {
 		return results, c.stray(ev)
 	}
 	c.noise--
-	if http2.ErrCode(ev.value) == http2.ErrCodeRefusedStream {
+	if http2.ErrCode(ev.value) == http2.ErrCodeRefusedStream && s.status == 0 {
 		return c.fault(results, s, FaultUnsent, "RST_STREAM REFUSED_STREAM"), nil
 	}
 	return c.fault(results, s, FaultLost, streamReason("RST_STREAM", ev.value)), nil
@@ -244,7 +244,11 @@ func (c *conn) onGoAway(ev *event, results []Result) []Result {
 	c.leave(reason)
 	c.reason = reason
 	for i := range c.streams.slots {
-		if s := &c.streams.slots[i]; s.id > ev.id {
+		switch s := &c.streams.slots[i]; {
+		case s.id <= ev.id:
+		case s.status != 0: // it says that it never saw what it has begun to answer
+			results = c.fault(results, s, FaultLost, reason)
+		default:
 			results = c.fault(results, s, FaultUnsent, reason)
 		}
 	}
