@@ -52,6 +52,18 @@ func (s Sizing) Change(growEvery, idleAfter time.Duration) int {
 	return z.change(growEvery, idleAfter)
 }
 
+// Queue is queue.
+type Queue struct{ q queue }
+
+// Push is push.
+func (q *Queue) Push(s *Shot) { q.q.push(s) }
+
+// Drop is drop.
+func (q *Queue) Drop() { q.q.drop() }
+
+// Cap is how many places the queue has.
+func (q *Queue) Cap() int { return cap(q.q.shots) }
+
 // Plain is plain.
 func Plain(s string) int { return plain(s) }
 

@@ -198,6 +198,21 @@ func TestTooLate(t *testing.T) {
 	}
 }
 
+// TestQueue: what only expires and never goes out leaves no places behind.
+func TestQueue(t *testing.T) {
+	var q h2.Queue
+	for range 10 {
+		q.Push(&h2.Shot{})
+	}
+	for range 100_000 {
+		q.Push(&h2.Shot{})
+		q.Drop()
+	}
+	if n := q.Cap(); n > 10_000 {
+		t.Errorf("%d places for ten shots", n)
+	}
+}
+
 func TestFullest(t *testing.T) {
 	for _, tc := range []struct {
 		rooms []int

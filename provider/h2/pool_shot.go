@@ -46,6 +46,19 @@ func (q *queue) pop(into []*Shot, n int) []*Shot {
 	n = min(n, q.len())
 	into = append(into, q.shots[q.head:q.head+n]...)
 	clear(q.shots[q.head : q.head+n])
+	q.skip(n)
+	return into
+}
+
+// drop forgets the first.
+func (q *queue) drop() {
+	q.shots[q.head] = nil
+	q.skip(1)
+}
+
+// skip moves the head past n places that are empty, and now and then the rest
+// to the front.
+func (q *queue) skip(n int) {
 	if q.head += n; q.head == len(q.shots) {
 		q.shots, q.head = q.shots[:0], 0
 	} else if q.head > 1024 && q.head > len(q.shots)/2 {
@@ -53,13 +66,6 @@ func (q *queue) pop(into []*Shot, n int) []*Shot {
 		clear(q.shots[left:])
 		q.shots, q.head = q.shots[:left], 0
 	}
-	return into
-}
-
-// drop forgets the first.
-func (q *queue) drop() {
-	q.shots[q.head] = nil
-	q.head++
 }
 
 // unpop puts shots back to the front, in their order.
