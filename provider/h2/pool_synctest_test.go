@@ -387,6 +387,23 @@ func TestPoolDrain(t *testing.T) {
 	})
 }
 
+// TestPoolMost: Max bounds all connections, those of quarantine included.
+func TestPoolMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, newService(t, 10, ok(time.Millisecond)), func(cfg *h2.PoolConfig) {
+			cfg.Quarantine, cfg.Min, cfg.Max = true, 3, 3
+		})
+		for i := range 20 {
+			r.send(fmt.Sprint(i, "-"), 1, i%2 == 0)
+			time.Sleep(300 * time.Millisecond)
+		}
+		if n := r.Stats().Open; n != 3 {
+			t.Errorf("%d connections, want 3 at most", n)
+		}
+		r.stop()
+	})
+}
+
 // TestPoolOfOne: one request at a time, with quarantine and without.
 func TestPoolOfOne(t *testing.T) {
 	for _, most := range []int{1, 2} {

@@ -157,6 +157,8 @@ func (p *Pool) least(k kind) int {
 		return btoi(p.cfg.Quarantine)
 	case p.cfg.Quarantine && !p.wanted:
 		return 0
+	case p.cfg.Quarantine:
+		return min(p.cfg.Min, p.cfg.Max-1)
 	}
 	return p.cfg.Min
 }
