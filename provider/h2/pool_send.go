@@ -74,11 +74,10 @@ func (p *Pool) step() bool {
 		if n == 0 {
 			continue
 		}
-		c := p.pick(kind(k))
+		c, room := p.pick(kind(k))
 		if c == nil {
 			continue
 		}
-		room := c.room()
 		if gate := c.gate.Load(); gate == gateOne {
 			c.gate.Store(gateShut) // opened again by the answer
 		}
@@ -93,8 +92,9 @@ func (p *Pool) step() bool {
 }
 
 // pick finds the connection with the most room for a kind of request: what is
-// not in quarantine may go anywhere, but prefers its own kind.
-func (p *Pool) pick(k kind) *PoolConn {
+// not in quarantine may go anywhere, but prefers its own kind. The room that it
+// had is told too, since by now there may be none.
+func (p *Pool) pick(k kind) (c *PoolConn, room int) {
 	list := *p.list.Load()
 	for try := k; ; try = quarantine {
 		p.rooms = p.rooms[:0]
@@ -106,10 +106,10 @@ func (p *Pool) pick(k kind) *PoolConn {
 			p.rooms = append(p.rooms, room)
 		}
 		if i := fullest(p.rooms); i >= 0 {
-			return list[i]
+			return list[i], p.rooms[i]
 		}
 		if try == quarantine {
-			return nil
+			return nil, 0
 		}
 	}
 }
