@@ -126,6 +126,7 @@ func TestEarlyAnswer(t *testing.T) {
 		if f := p.next(http2.FrameRSTStream); f.StreamID != 1 {
 			t.Errorf("RST %v", f)
 		}
+		synctest.Wait() // the answer comes after the RST was queued
 		s.want(t, h2.FaultNone, 0)
 		p.do(p.fr.WriteWindowUpdate(1, 90)) // crossed our RST: nothing more may come
 		p.do(p.fr.WriteRSTStream(1, http2.ErrCodeNo))
