@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+
+	"carillon"
 )
 
 // H2 compares `carillon bench push` with other clients on one server in one
@@ -156,12 +158,19 @@ func (h *H2) tools(ctx context.Context, to target) (tools []contestant, err erro
 	return tools, nil
 }
 
-// startNghttpd points to to an nghttpd without files. Its 404 is an answer like
-// any other here: what counts is the way there and back.
+// startNghttpd points to to an nghttpd that has a file for the first device only.
+// That 200 warms our connection, which would carry one push at a time without;
+// the 404 to all others is an answer like any other here: what counts is the way
+// there and back.
 func (h *H2) startNghttpd(ctx context.Context, to *target) (*process, error) {
 	h.say("starting nghttpd")
 	certs := filepath.Join(h.Dir, "certs")
 	if _, err := output(ctx, h.Bin, "dev-cert", "--dir", certs); err != nil {
+		return nil, err
+	}
+	files := filepath.Join(h.Dir, "htdocs")
+	first := filepath.Join(files, "3", "device", addressesOf(carillon.IOS, 1)[0])
+	if err := errors.Join(os.MkdirAll(filepath.Dir(first), 0o700), os.WriteFile(first, nil, 0o600)); err != nil {
 		return nil, err
 	}
 	port, err := freePort(ctx)
@@ -170,7 +179,7 @@ func (h *H2) startNghttpd(ctx context.Context, to *target) (*process, error) {
 	}
 	to.port, to.url, to.ca = port, "https://"+to.host+":"+port, filepath.Join(certs, "ca.pem")
 	server, err := start(ctx, h.Dir, h.Nghttpd, "nghttpd", nil, "--max-concurrent-streams=1000",
-		"--address="+to.host, port, filepath.Join(certs, "key.pem"), filepath.Join(certs, "cert.pem"))
+		"--htdocs="+files, "--address="+to.host, port, filepath.Join(certs, "key.pem"), filepath.Join(certs, "cert.pem"))
 	if err != nil {
 		return nil, err
 	}
