@@ -361,13 +361,14 @@ func (a *apple) left(t *testing.T, d *appleDevice, leaves bool) {
 }
 
 // rejects: each reason that Pushy's server knows, with its own status. A good
-// push in between has the lane's breaker forget.
+// push before it has the lane's breaker forget. None comes after the last reason:
+// that rests the lane, and the retries of the others are its probes.
 func (a *apple) rejects(t *testing.T) {
 	good := a.device(t, "good", bundle, "")
 	for _, r := range pushyReasons() {
+		a.answered(t, good, good.p.send(t, visual("good", ""))).is(t, "accepted", "", 200)
 		d := a.device(t, r.constant, bundle, "")
 		a.answered(t, d, d.p.send(t, visual(r.word, ""))).is(t, r.class, r.word, float64(r.status))
-		a.answered(t, good, good.p.send(t, visual("good", ""))).is(t, "accepted", "", 200)
 	}
 	t.Logf("%d reasons", len(pushyReasons()))
 }

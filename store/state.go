@@ -139,7 +139,7 @@ func AppendOwner(dst []byte, o *carillon.Owner) []byte {
 	dst = binary.AppendUvarint(dst, uint64(o.Version))
 	dst = appendString(dst, o.User)
 	dst = appendString(dst, o.Installation)
-	dst = append(dst, byte(len(o.Past)))
+	dst = append(dst, byte(len(o.Past))) //nolint:gosec // four at most
 	for _, p := range o.Past {
 		dst = binary.AppendUvarint(dst, uint64(p.Version))
 		dst = appendString(dst, p.User)
