@@ -80,6 +80,7 @@ func poolOnce(t *testing.T, rnd *rand.Rand) {
 		time.Sleep(10 * time.Second)
 	}
 	r.stop()
+	time.Sleep(time.Second) // servers that were about to answer end too
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.results) != sent || len(r.twice) > 0 {
