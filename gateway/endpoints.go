@@ -27,10 +27,7 @@ func (g *Gateway) putEndpoint(r *httpapi.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := wantsJSON(r, "application/json"); err != nil {
-		return err
-	}
-	body, err := r.Body(maxRegistration)
+	body, err := jsonBody(r, maxRegistration)
 	if err != nil {
 		return err
 	}

@@ -80,10 +80,7 @@ func (g *Gateway) post(r *httpapi.Request, recipient func(p *auth.Principal, hos
 	if err != nil {
 		return err
 	}
-	if err := wantsJSON(r, "application/json"); err != nil {
-		return err
-	}
-	body, err := r.Body(carillon.MaxRequest)
+	body, err := jsonBody(r, carillon.MaxRequest)
 	if err != nil {
 		return err
 	}
@@ -162,6 +159,14 @@ func wantsJSON(r *httpapi.Request, want string) error {
 		return nil
 	}
 	return carillon.Errorf(carillon.CodeUnsupportedMedia, "Content-Type", "%.60q is not supported here, send %s", ct, want)
+}
+
+// jsonBody reads a JSON body of at most so many bytes.
+func jsonBody(r *httpapi.Request, most int) ([]byte, error) {
+	if err := wantsJSON(r, "application/json"); err != nil {
+		return nil, err
+	}
+	return r.Body(most)
 }
 
 // accept appends a notification and waits for the acknowledgement, unless it

@@ -108,10 +108,7 @@ func (g *Gateway) patch(r *httpapi.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := wantsJSON(r, "application/json"); err != nil {
-		return err
-	}
-	body, err := r.Body(maxStateBody)
+	body, err := jsonBody(r, maxStateBody)
 	if err != nil {
 		return err
 	}
@@ -274,10 +271,7 @@ func (g *Gateway) postState(r *httpapi.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := wantsJSON(r, "application/json"); err != nil {
-		return err
-	}
-	body, err := r.Body(maxStateBody)
+	body, err := jsonBody(r, maxStateBody)
 	if err != nil {
 		return err
 	}
@@ -337,10 +331,7 @@ func (g *Gateway) postAck(r *httpapi.Request) error {
 	if a.sub.Installation == "" {
 		return carillon.Errorf(carillon.CodeInvalidRequest, subscriptionHeader, "an acknowledgement needs %s: it tells which endpoint saw the feed", subscriptionHeader)
 	}
-	if err := wantsJSON(r, "application/json"); err != nil {
-		return err
-	}
-	body, err := r.Body(maxStateBody)
+	body, err := jsonBody(r, maxStateBody)
 	if err != nil {
 		return err
 	}
