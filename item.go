@@ -189,6 +189,8 @@ type Rows struct {
 	Parked    []ParkedRow
 	Ledger    []LedgerRow
 	Positions []Progress
+	// Ended goes into the logs of outcomes.
+	Ended []EndedRow
 }
 
 // ItemRow writes a whole item. Moved holds the expiry that an older version of

@@ -87,6 +87,8 @@ type Reader interface { //nolint:interfacebloat // one consumer, one room to rea
 	EndpointVersion(u carillon.User, id string) (carillon.Seq, error)
 	// Item is nil without an error when there is none.
 	Item(u carillon.User, created carillon.Seq) (*carillon.Item, error)
+	// Expired is as Item, of one that expired, while its row is there.
+	Expired(u carillon.User, created carillon.Seq) (*carillon.Item, error)
 	// Items are a user's items created before a seq, newest first, n at most.
 	Items(u carillon.User, before carillon.Seq, n int) ([]*carillon.Item, error)
 	// Find resolves a derived id.

@@ -206,6 +206,9 @@ func (s *shard) outcome(p *pending, row *carillon.Delivery) {
 	s.rows.Outcomes = append(s.rows.Outcomes, carillon.OutcomeRow{
 		User: p.r.user, Created: p.item.Created, Content: p.item.Content, Expires: p.item.Expires, Delivery: *row,
 	})
+	if row.Outcome.Class.Terminal() {
+		s.tellEnded(p.r.user, &p.item, row)
+	}
 	s.lates = append(s.lates, p)
 	s.soil()
 }

@@ -210,8 +210,42 @@ func (w *world) finish() {
 		}
 	}
 	w.order()
+	w.store.told(w.rt.Fatalf)
 	if !w.crashed {
 		w.once()
+	}
+}
+
+// told: the log of outcomes has each terminal outcome once, as its row has it,
+// and no other.
+func (m *memory) told(fatalf func(format string, args ...any)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	type key struct {
+		user     carillon.User
+		content  carillon.Seq
+		endpoint string
+	}
+	told := map[key]carillon.Ended{}
+	for _, e := range m.ended {
+		k := key{e.User, e.Content, e.Delivery.Endpoint}
+		if first, twice := told[k]; twice {
+			fatalf("the end of %s to %s was told twice: %+v, %+v", e.Content, e.Delivery.Endpoint, first, e)
+		}
+		if !e.Delivery.Outcome.Class.Terminal() {
+			fatalf("the end of %s to %s was told, and is none: %+v", e.Content, e.Delivery.Endpoint, e)
+		}
+		told[k] = e
+	}
+	for u, items := range m.items {
+		for _, it := range items {
+			for _, d := range it.Deliveries {
+				e, ok := told[key{u, it.Content, d.Endpoint}]
+				if ok != d.Outcome.Class.Terminal() || ok && (e.Delivery != d || e.Created != it.Created || e.ID != it.ID) {
+					fatalf("%s: of %s to %s the log says %v %+v, its row %+v", u, it.Content, d.Endpoint, ok, e, d)
+				}
+			}
+		}
 	}
 }
 

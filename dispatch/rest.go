@@ -185,6 +185,7 @@ func (s *shard) recalled(r *resident, rc *recall) {
 		}
 		rc.k.giveBack(1)
 		s.removeHint(rc, s.now+1)
+		s.endedHint(r, rc, it)
 		return
 	}
 	p := s.newPending(r, rc.k, nil)

@@ -36,6 +36,7 @@ type memory struct {
 	parked    []carillon.ParkedRow
 	itemRows  int
 	lateRows  int
+	ended     []carillon.Ended
 	trims     []carillon.User
 	fault     error
 }
@@ -83,6 +84,10 @@ func (m *memory) Item(u carillon.User, created carillon.Seq) (*carillon.Item, er
 	it.Deliveries = slices.Clone(it.Deliveries)
 	m.floors[u].Merge(it.Content, &it.State)
 	return &it, nil
+}
+
+func (m *memory) Expired(u carillon.User, created carillon.Seq) (*carillon.Item, error) {
+	return m.Item(u, created) // it lets none expire
 }
 
 func (m *memory) Items(u carillon.User, before carillon.Seq, n int) ([]*carillon.Item, error) {
@@ -213,6 +218,11 @@ func (m *memory) Write(rows *carillon.Rows, _ bool) error {
 	}
 	for _, r := range rows.Owners {
 		m.owners[r.Address] = r.Owner
+	}
+	for _, r := range rows.Ended {
+		m.ended = append(m.ended, carillon.Ended{
+			User: own(r.User), Partition: r.Item.Partition, Created: r.Item.Created, Content: r.Item.Content, ID: r.Item.ID, Delivery: *r.Delivery,
+		})
 	}
 	for _, p := range rows.Positions {
 		m.progress[p.Partition] = p

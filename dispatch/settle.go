@@ -40,6 +40,7 @@ func (s *shard) flush(all bool) {
 	for _, p := range s.unsent {
 		switch {
 		case p.replaced: // the newer version's row stands for it
+			s.endedRows(p)
 			s.idemRow(p)
 			s.spendAll(p)
 			s.unpark(p)
@@ -55,7 +56,7 @@ func (s *shard) flush(all bool) {
 	s.unsent = wait
 	s.dirty, s.finished = 0, 0
 	s.stateRows()
-	if len(s.rows.Floors)+len(s.rows.Syncs)+len(s.rows.Owners)+len(s.rows.Items)+len(s.rows.Outcomes)+len(s.rows.Endpoints)+len(s.rows.Idems)+len(s.rows.Dues)+len(s.rows.Parked) > 0 {
+	if len(s.rows.Floors)+len(s.rows.Syncs)+len(s.rows.Owners)+len(s.rows.Items)+len(s.rows.Outcomes)+len(s.rows.Endpoints)+len(s.rows.Idems)+len(s.rows.Dues)+len(s.rows.Parked)+len(s.rows.Ended) > 0 {
 		began := s.d.deps.Clock.Now()
 		crash(crashSettle)
 		if !s.must("write", func() error { return s.d.deps.Store.Write(&s.rows, false) }) {
@@ -110,6 +111,7 @@ func (s *shard) row(p *pending) {
 	for i := range p.item.Deliveries {
 		s.hintRow(p, &p.item.Deliveries[i])
 	}
+	s.endedRows(p)
 	s.idemRow(p)
 	s.spendAll(p)
 }
@@ -134,6 +136,8 @@ func (s *shard) written() {
 	clear(s.rows.Syncs)
 	clear(s.rows.Owners)
 	s.rows.Floors, s.rows.Syncs, s.rows.Owners = s.rows.Floors[:0], s.rows.Syncs[:0], s.rows.Owners[:0]
+	clear(s.rows.Ended)
+	s.rows.Ended = s.rows.Ended[:0]
 	clear(s.rows.Dues)
 	clear(s.rows.Parked)
 	s.rows.Dues, s.rows.Parked = s.rows.Dues[:0], s.rows.Parked[:0]

@@ -262,6 +262,7 @@ func (s *shard) silence(t *touched, note *carillon.Notification, why string) {
 			if rc := s.takeHint(r, t.item, row, note.Priority == carillon.PriorityLow && !note.HasVisual); rc != nil {
 				s.removeHint(rc, t.item.Expires)
 				row.Outcome, row.Hint, row.Due = o, carillon.HintNone, 0
+				s.tellEnded(r.user, t.item, row)
 				s.d.metrics.outcome(row.Platform, o.Class)
 			}
 		}

@@ -351,7 +351,7 @@ func (m *memory) clone() *memory {
 	}
 	c.idems, c.progress, c.versions = maps.Clone(m.idems), maps.Clone(m.progress), maps.Clone(m.versions)
 	c.floors, c.syncs, c.owners = maps.Clone(m.floors), maps.Clone(m.syncs), maps.Clone(m.owners)
-	c.dues, c.parked = slices.Clone(m.dues), slices.Clone(m.parked)
+	c.dues, c.parked, c.ended = slices.Clone(m.dues), slices.Clone(m.parked), slices.Clone(m.ended)
 	return c
 }
 
@@ -383,6 +383,7 @@ func (h *household) finish() {
 		h.caused()
 	}
 	h.states()
+	h.store.told(h.fatalf)
 	for u, p := range h.truth.users {
 		var alive []string
 		eps, _ := h.store.Endpoints(nil, u)

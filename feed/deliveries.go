@@ -73,7 +73,22 @@ func appendDeliveries(dst []byte, u carillon.User, id carillon.ID, item *carillo
 }
 
 func appendDelivery(dst []byte, d *carillon.Delivery) []byte {
-	dst = append(dst, `{"endpoint":`...)
+	dst = appendOutcome(append(dst, '{'), d)
+	dst = append(dst, `,"waits":`...)
+	if d.Outcome.Class.Terminal() || d.Hint == carillon.HintNone {
+		return append(dst, "null"...)
+	}
+	dst = append(append(append(dst, '"'), d.Hint.String()...), '"')
+	if d.Hint == carillon.HintDue {
+		dst = httpapi.AppendTime(append(dst, `,"nextAttemptDateTime":`...), d.Due)
+	}
+	return dst
+}
+
+// appendOutcome writes what a delivery and a line of the outcomes have in
+// common.
+func appendOutcome(dst []byte, d *carillon.Delivery) []byte {
+	dst = append(dst, `"endpoint":`...)
 	dst = httpapi.AppendString(dst, d.Endpoint)
 	dst = append(dst, `,"platform":"`...)
 	dst = append(dst, d.Platform.String()...)
@@ -100,16 +115,7 @@ func appendDelivery(dst []byte, d *carillon.Delivery) []byte {
 	dst = append(dst, `,"handedDateTime":`...)
 	dst = httpapi.AppendTimeOrNull(dst, d.Handed)
 	dst = append(dst, `,"answeredDateTime":`...)
-	dst = httpapi.AppendTimeOrNull(dst, d.Answered)
-	dst = append(dst, `,"waits":`...)
-	if d.Outcome.Class.Terminal() || d.Hint == carillon.HintNone {
-		return append(dst, "null"...)
-	}
-	dst = append(append(append(dst, '"'), d.Hint.String()...), '"')
-	if d.Hint == carillon.HintDue {
-		dst = httpapi.AppendTime(append(dst, `,"nextAttemptDateTime":`...), d.Due)
-	}
-	return dst
+	return httpapi.AppendTimeOrNull(dst, d.Answered)
 }
 
 // appendSynced appends whether the endpoint told that it has fetched the item,

@@ -2,7 +2,6 @@ package feed
 
 import (
 	"io"
-	"slices"
 
 	"carillon"
 	"carillon/internal/auth"
@@ -18,45 +17,12 @@ const exportPage = 256 << 10
 // while the export runs may or may not be in it. An answer that ends without
 // its last chunk is not whole.
 func (f *Feed) export(r *httpapi.Request) error {
-	hosts, err := f.exported(r)
+	hosts, err := f.hosts(r, auth.RoleEndpoints)
 	if err != nil {
 		return err
 	}
 	r.Send("application/x-ndjson", &export{directory: f.deps.Directory, hosts: hosts})
 	return nil
-}
-
-// exported is which hosts are meant.
-func (f *Feed) exported(r *httpapi.Request) ([]string, error) {
-	token, err := r.Bearer()
-	if err != nil {
-		return nil, err
-	}
-	p, err := f.deps.Tokens.Verify(token)
-	if err != nil {
-		return nil, err
-	}
-	r.Principal = p
-	if !f.deps.Apps().AllowsClientOrigin(p.Client, r.Origin()) {
-		return nil, foreignOrigin(r.Origin())
-	}
-	switch {
-	case p.UserID != "":
-		return nil, carillon.Errorf(carillon.CodeAccessDenied, "", "the export takes an app token with the role %s, not a user's", auth.RoleEndpoints)
-	case !p.HasRole(auth.RoleEndpoints):
-		return nil, carillon.Errorf(carillon.CodeAccessDenied, "roles", "an app token needs the role %s for this call", auth.RoleEndpoints)
-	}
-	var owned []string
-	if p.Client != "" {
-		owned = f.deps.Apps().Owned(p.Client)
-	}
-	if len(owned) > 1 && r.Query("host") == "" && r.Query("targetHostName") == "" {
-		owned = slices.Clone(owned)
-		slices.Sort(owned)
-		return owned, nil
-	}
-	host, err := f.host(r, p)
-	return []string{host}, err
 }
 
 // export is the body of the answer. It reads page by page, so that a slow

@@ -57,3 +57,11 @@ func OpenTicket(k *Key, text string) (u carillon.User, expires int64, ok bool) {
 	t, ok := openTicket(k, text)
 	return t.user, t.expires, ok
 }
+
+// OutcomePlaces makes a position of the stream of outcomes.
+func OutcomePlaces(ps []carillon.LogPlace) string { return string(outcomePlaces(ps).appendTo(nil)) }
+
+// ParseOutcomePlaces reads one.
+func ParseOutcomePlaces(text string, partitions int) ([]carillon.LogPlace, error) {
+	return parseOutcomePlaces(text, partitions)
+}

@@ -75,11 +75,13 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Deps are the parts that feed works with. All of them are needed.
+// Deps are the parts that feed works with. All of them but Outcomes are needed.
 type Deps struct {
 	// Apps is the present set of onboarded apps.
-	Apps          func() *carillon.Apps
-	Store         Store
+	Apps  func() *carillon.Apps
+	Store Store
+	// Outcomes is nil where no log of them is kept.
+	Outcomes      Outcomes
 	Directory     Directory
 	Tokens        Tokens
 	Subscriptions *auth.Subscriptions
@@ -113,7 +115,7 @@ func New(cfg Config, deps Deps) *Feed {
 // taps topic calls.
 func (f *Feed) Tap(userHash uint64, p carillon.Position) { f.hub.tap(userHash, p) }
 
-// Register adds the routes: what is built, and by its name what is not.
+// Register adds the routes.
 func (f *Feed) Register(rt *httpapi.Router) {
 	for _, who := range []string{"/me", "/users/{id}"} {
 		graph, own := "/beta"+who+"/notifications", "/api/v1"+who
@@ -126,5 +128,5 @@ func (f *Feed) Register(rt *httpapi.Router) {
 	}
 	rt.Handle("GET", "/api/v1/users/{id}/notifications/{nid}/deliveries", f.deliveries)
 	rt.Handle("GET", "/api/v1/endpoints", f.export)
-	rt.NotYet("GET", "/api/v1/outcomes", "the stream of outcomes")
+	rt.Handle("GET", "/api/v1/outcomes", f.outcomes)
 }

@@ -144,8 +144,9 @@ func newRigAt(t testing.TB, store feed.Store, clock *carillon.Clock) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	outcomes, _ := store.(feed.Outcomes)
 	r.feed = feed.New(feed.Config{MaxUserStreams: 3}, feed.Deps{
-		Apps: func() *carillon.Apps { return apps }, Store: store, Directory: r.store, Tokens: tokens,
+		Apps: func() *carillon.Apps { return apps }, Store: store, Outcomes: outcomes, Directory: r.store, Tokens: tokens,
 		Subscriptions: r.subs, IDs: r.ids, Key: &feed.Key{9}, Partitions: 4, Applied: r.store, Clock: clock, Log: log,
 	})
 	s := httpapi.New(httpapi.Config{Listen: "127.0.0.1:0"}, log, clock)

@@ -65,6 +65,7 @@ const (
 	KindLedger   PartitionKind = 0x02 // from seq
 	KindDue      PartitionKind = 0x03 // time, delivery
 	KindParked   PartitionKind = 0x04 // platform (1), host, low (1), delivery
+	KindEnded    PartitionKind = 0x05 // number of the row: the log of outcomes
 )
 
 // Turn tells the deliveries of one notification to one endpoint apart: the push

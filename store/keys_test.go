@@ -29,6 +29,7 @@ func TestGoldenKeys(t *testing.T) {
 		line("ledger", store.AppendLedgerKey(nil, 3, carillon.MakeSeq(1, 1000))),
 		line("due", store.AppendDueKey(nil, sampleDue())),
 		line("parked", store.AppendParkedKey(nil, sampleParked())),
+		line("ended", store.AppendEndedKey(nil, 3, store.EndedRowAt(accepted))),
 	})
 }
 

@@ -25,6 +25,8 @@ func FuzzRows(f *testing.F) {
 	f.Add(store.AppendItem(nil, parkedItem()))
 	f.Add(store.AppendHint(nil, carillon.KindTap, accepted))
 	f.Add(store.AppendLedger(nil, sampleLedger()))
+	f.Add(sampleEnded())
+	f.Add(store.AppendEndedFrom(nil, 7))
 	f.Add(store.AppendFloor(nil, carillon.Floor{{Change: carillon.Change{Read: carillon.Set}, Before: 7, At: 9, When: 3}}, accepted))
 	f.Add(store.AppendSync(nil, &carillon.Sync{
 		Expires: accepted, Recent: []carillon.ClearedID{{At: 7}}, Endpoints: []carillon.EndpointSync{{Endpoint: "phone", Owed: 7, Due: 5}},
@@ -96,6 +98,27 @@ func FuzzRows(f *testing.F) {
 			err := store.DecodeLedger(b, &l)
 			return store.AppendLedger(nil, &l), err
 		})
+		try("ended", func(b []byte) ([]byte, error) {
+			var run store.EndedRun
+			run.Begin(0)
+			_, err := store.DecodeEnded(b, 3, 0, func(e *carillon.Ended) bool {
+				run.Begin(e.Written)
+				return true
+			})
+			if err != nil {
+				return nil, err
+			}
+			_, err = store.DecodeEnded(b, 3, 0, func(e *carillon.Ended) bool {
+				it := &carillon.Item{Created: e.Created, Content: e.Content, ID: e.ID, Accepted: e.Accepted}
+				run.Add(&carillon.EndedRow{User: e.User, Item: it, Delivery: &e.Delivery})
+				return true
+			})
+			return run.Value, err
+		})
+		try("ended from", func(b []byte) ([]byte, error) {
+			from, err := store.DecodeEndedFrom(b)
+			return store.AppendEndedFrom(nil, from), err
+		})
 		try("progress", func(b []byte) ([]byte, error) {
 			p, err := store.DecodeProgress(b, 0)
 			return store.AppendProgress(nil, p), err
@@ -111,6 +134,7 @@ func FuzzKeys(f *testing.F) {
 	f.Add(store.AppendDueKey(nil, sampleDue()))
 	f.Add(store.AppendParkedKey(nil, sampleParked()))
 	f.Add(store.AppendLedgerKey(nil, 3, 5))
+	f.Add(store.AppendEndedKey(nil, 3, 5))
 	f.Fuzz(func(t *testing.T, key []byte) {
 		var due carillon.DueRow
 		if store.ReadDueKey(key, &due) {
@@ -122,6 +146,7 @@ func FuzzKeys(f *testing.F) {
 		store.ReadParkedKey(key, &carillon.ParkedRow{})
 		store.LaneOfKey(key)
 		store.ReadLedgerKey(key, &carillon.LedgerRow{})
+		store.ReadEndedKey(key)
 		n := store.SplitKey(key)
 		if n > len(key) || n < len(key) && store.SplitKey(key[:n]) != n {
 			t.Errorf("%x splits at %d, its prefix at %d", key, n, store.SplitKey(key[:n]))

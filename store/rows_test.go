@@ -102,6 +102,17 @@ func sampleLedger() *carillon.LedgerRow {
 	return row
 }
 
+// sampleEnded is a row of a log with two entries: one with every field, and one
+// of the normal path.
+func sampleEnded() []byte {
+	whole, plain := sampleItem(), plainItem()
+	var run store.EndedRun
+	run.Begin(accepted + 100)
+	run.Add(&carillon.EndedRow{User: alice, Item: whole, Delivery: &whole.Deliveries[1]})
+	run.Add(&carillon.EndedRow{User: alice, Item: plain, Delivery: &plain.Deliveries[0]})
+	return run.Value
+}
+
 func sampleEndpoint() *carillon.Endpoint {
 	return &carillon.Endpoint{
 		ID: "phone", Platform: carillon.IOS, Address: "c0ffee", AppID: "com.example.app", Environment: "sandbox", Locale: "de-CH",
@@ -132,6 +143,8 @@ func TestGoldenRows(t *testing.T) {
 		"item parked " + hex.EncodeToString(store.AppendItem(nil, parkedItem())),
 		"hint " + hex.EncodeToString(store.AppendHint(nil, sampleDue().Ref.Kind, sampleDue().Expires)),
 		"ledger " + hex.EncodeToString(store.AppendLedger(nil, sampleLedger())),
+		"ended " + hex.EncodeToString(sampleEnded()),
+		"ended from " + hex.EncodeToString(store.AppendEndedFrom(nil, store.EndedRowAt(accepted))),
 	})
 }
 
@@ -200,10 +213,27 @@ func TestItemOverhead(t *testing.T) {
 	}
 }
 
+// TestEndedSize: what the normal path leaves in the log of outcomes is small
+// beside its row.
+func TestEndedSize(t *testing.T) {
+	it := plainItem()
+	row := carillon.EndedRow{User: alice, Item: it, Delivery: &it.Deliveries[0]}
+	var run store.EndedRun
+	run.Begin(accepted + 20)
+	run.Add(&row)
+	one := len(run.Value)
+	run.Add(&row)
+	if n := len(run.Value) - one - len(alice.ID) - len(it.Deliveries[0].Endpoint); n > 16 {
+		t.Errorf("an entry takes %d bytes beside user and installation, want 16 at most", n)
+	}
+}
+
 func TestEncodeAllocatesNothing(t *testing.T) {
 	buf := make([]byte, 0, 4096)
 	it, o, e, m := sampleItem(), sampleOutcome(), sampleEndpoint(), sampleIdem()
 	due, parked, ledger := sampleDue(), sampleParked(), sampleLedger()
+	run := store.EndedRun{Value: make([]byte, 0, 4096)}
+	ended := carillon.EndedRow{User: alice, Item: it, Delivery: &it.Deliveries[1]}
 	if n := testing.AllocsPerRun(100, func() {
 		buf = store.AppendItem(buf[:0], it)
 		buf = store.AppendItemKey(buf, 7, alice, it.Created)
@@ -215,6 +245,9 @@ func TestEncodeAllocatesNothing(t *testing.T) {
 		buf = store.AppendParkedKey(buf, parked)
 		buf = store.AppendHint(buf, due.Ref.Kind, due.Expires)
 		buf = store.AppendLedger(buf, ledger)
+		buf = store.AppendEndedKey(buf, 3, 5)
+		run.Begin(accepted)
+		run.Add(&ended)
 	}); n != 0 {
 		t.Errorf("%v allocations, want none", n)
 	}
@@ -235,5 +268,18 @@ func BenchmarkAppendItem(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		buf = store.AppendItem(buf[:0], it)
+	}
+}
+
+func BenchmarkEndedAdd(b *testing.B) {
+	it := plainItem()
+	row := carillon.EndedRow{User: alice, Item: it, Delivery: &it.Deliveries[0]}
+	var run store.EndedRun
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if i%500 == 0 {
+			run.Begin(accepted)
+		}
+		run.Add(&row)
 	}
 }

@@ -176,7 +176,7 @@ func (r *restored) giveUp(s *pebble.Store) (err error) {
 		r.end(u, it, row, rows)
 		if len(rows.Outcomes) >= 1000 {
 			err = s.Write(rows, false)
-			rows.Outcomes = rows.Outcomes[:0]
+			rows.Outcomes, rows.Ended = rows.Outcomes[:0], rows.Ended[:0]
 		}
 		return err == nil
 	})
@@ -201,7 +201,8 @@ func (r *restored) end(u carillon.User, it *carillon.Item, row *carillon.LedgerR
 	r.UnderWay++
 	row.Records++
 	row.Planned += int64(len(it.Deliveries))
-	for _, d := range it.Deliveries {
+	for i := range it.Deliveries {
+		d := &it.Deliveries[i]
 		switch {
 		case d.Outcome.Class.Terminal():
 		case d.Hint != carillon.HintNone:
@@ -210,7 +211,8 @@ func (r *restored) end(u carillon.User, it *carillon.Item, row *carillon.LedgerR
 		default:
 			r.Unconfirmed++
 			d.Outcome = carillon.Outcome{Class: carillon.Unconfirmed, Reason: "storeLost"}
-			rows.Outcomes = append(rows.Outcomes, carillon.OutcomeRow{User: u, Created: it.Created, Content: it.Content, Expires: it.Expires, Delivery: d})
+			rows.Outcomes = append(rows.Outcomes, carillon.OutcomeRow{User: u, Created: it.Created, Content: it.Content, Expires: it.Expires, Delivery: *d})
+			rows.Ended = append(rows.Ended, carillon.EndedRow{User: u, Item: it, Delivery: d})
 		}
 		row.Terminal[d.Outcome.Class]++
 	}

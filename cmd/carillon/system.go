@@ -310,7 +310,7 @@ func (s *system) openDoors(context.Context) error {
 	}).Register(s.doors.Router())
 	links := feed.Key(s.master.Derive(linksLabel))
 	s.feed = feed.New(s.cfg.Feed, feed.Deps{
-		Apps: s.apps.Apps, Store: s.store, Directory: s.store, Tokens: s.verifier, Subscriptions: subscriptions,
+		Apps: s.apps.Apps, Store: s.store, Outcomes: s.outcomes(), Directory: s.store, Tokens: s.verifier, Subscriptions: subscriptions,
 		IDs: &s.ids, Key: &links, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Clock: s.clock, Log: s.log,
 	})
 	s.feed.Register(s.doors.Router())
@@ -338,6 +338,14 @@ func (s *system) openDoors(context.Context) error {
 		stage{name: "doors", run: s.doors.Run},
 	)
 	return nil
+}
+
+// outcomes is the log of outcomes, nil when none is kept.
+func (s *system) outcomes() feed.Outcomes {
+	if s.cfg.Store.Outcomes.Off {
+		return nil
+	}
+	return s.store
 }
 
 // openAudit opens the log of administrative acts: one JSON object a line, beside

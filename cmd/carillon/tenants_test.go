@@ -59,6 +59,7 @@ func access() map[string]string {
 		"GET /api/v1/endpoints":                                 "401 403 403 403 200 200 403 403",
 		"GET /api/v1/me/endpoints":                              "401 200 200 200 403 403 403 403",
 		"GET /api/v1/me/feed/events":                            "401 200 200 200 400 400 400 403",
+		"GET /api/v1/outcomes":                                  "401 403 403 403 200 200 403 403",
 		"GET /api/v1/users/{id}/endpoints":                      "401 200 403 200 200 200 403 403",
 		"GET /api/v1/users/{id}/feed/events":                    "401 200 403 200 200 200 403 403",
 		"GET /api/v1/users/{id}/notifications/{nid}/deliveries": "401 403 403 403 200 404 403 403",

@@ -48,6 +48,17 @@ type Store interface {
 	Writer
 }
 
+// Ended is the log of outcomes, and what it needs to tell of what expired.
+type Ended interface {
+	// Ended calls fn for what stands in a partition's log from a place on and
+	// below the row to, in order, until it returns false. Next is where to go on.
+	Ended(partition int32, from carillon.LogPlace, to uint64, fn func(e *carillon.Ended) bool) (next carillon.LogPlace, err error)
+	// EndedKept tells from where on the log is kept, and where it ends.
+	EndedKept(partition int32) (from, end uint64, err error)
+	// Expired is as Item, of one that expired, while its row is there.
+	Expired(u carillon.User, created carillon.Seq) (*carillon.Item, error)
+}
+
 // Writer is what rows get in and out by.
 type Writer interface {
 	Progress(partition int32) (carillon.Progress, error)
@@ -70,6 +81,7 @@ type Hints interface {
 
 // Feed is what the doors page through.
 type Feed interface {
+	Ended
 	// History calls fn for the live items created at from or later and before
 	// to (0: no bound), in their order or newest first, without their
 	// deliveries, until it returns false. Rows is how many were read.
@@ -117,6 +129,9 @@ func Run(t *testing.T, b Backend) {
 		{"the floor is in every item before it", testFloor},
 		{"what endpoints are owed is read back", testSync},
 		{"addresses have one owner", testOwner},
+		{"what ended is logged in order", testEnded},
+		{"batches end the log where all are there", testEndedAtOnce},
+		{"an expired item is there for its hint", testExpired},
 		{"progress only grows", testProgress},
 		{"due rows come soonest first", testDue},
 		{"parked rows come in the order of the journal", testParked},

@@ -27,6 +27,8 @@ type Config struct {
 	// MinFreeBytes is what the disk must have left for the gateway to accept
 	// anything new; 0 is 128 MiB. Log and tables are written into what is left.
 	MinFreeBytes int64 `yaml:"minFreeBytes"`
+	// Outcomes is of the log that the stream of outcomes reads.
+	Outcomes EndedConfig `yaml:"outcomes"`
 }
 
 const (
@@ -50,6 +52,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MinFreeBytes <= 0 {
 		c.MinFreeBytes = defaultMinFree
 	}
+	c.Outcomes = c.Outcomes.withDefaults()
 	c.MemtableBytes = max(c.MemtableBytes, leastMemtable)
 	if c.Generation != 0 && c.Generation < leastGeneration {
 		return c, fmt.Errorf("store: generation %v is too short: at least %v", c.Generation, leastGeneration)

@@ -88,11 +88,14 @@ func (s *Store) addGeneration(g store.Generation, k store.Kind) error {
 }
 
 // Expire drops the generations whose rows all expired by now, in milliseconds
-// since 1970, and some of the hints and ledger rows that would stand in such.
-// Run calls it; a call with nothing to drop costs nothing.
+// since 1970, some of the hints and ledger rows that would stand in such, and
+// what is too old or too much of the logs of outcomes. Run calls it; a call with
+// nothing to drop costs nothing.
 func (s *Store) Expire(now int64) error {
-	_, err := s.expire(now)
-	return err
+	if _, err := s.expire(now); err != nil {
+		return err
+	}
+	return s.trimEnded(now)
 }
 
 // expire tells as well whether there is more to look at.
@@ -152,6 +155,8 @@ const (
 func (s *Store) Run(ctx context.Context) error {
 	t := s.clock.NewTimer(0)
 	defer t.Stop()
+	logs := s.clock.NewTimer(endedEvery)
+	defer logs.Stop()
 	every := min(max(s.width/8, expireOften), expireSeldom)
 	for {
 		select {
@@ -169,6 +174,11 @@ func (s *Store) Run(ctx context.Context) error {
 			} else {
 				t.Reset(every)
 			}
+		case <-logs.C:
+			if err := s.trimEnded(s.clock.UnixMilli()); err != nil {
+				return err
+			}
+			logs.Reset(endedEvery)
 		}
 	}
 }

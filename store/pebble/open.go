@@ -33,6 +33,7 @@ type Store struct {
 	dirMu     sync.Mutex // changes of directory
 
 	swept sweep
+	ended endedLogs
 
 	progressMu sync.RWMutex
 	progress   map[int32]carillon.Progress
@@ -61,6 +62,7 @@ func open(cfg Config, disk vfs.FS, clock *carillon.Clock, log *slog.Logger) (*St
 	s := &Store{
 		clock: clock, dir: cfg.Dir, health: newHealth(cfg.Dir, clock, log),
 		progress: make(map[int32]carillon.Progress),
+		ended:    endedLogs{cfg: cfg.Outcomes, logs: make(map[int32]*endedLog)},
 	}
 	s.minFree = uint64(cfg.MinFreeBytes) //nolint:gosec // positive by withDefaults
 	s.writers.New = func() any { return &writer{} }

@@ -56,7 +56,7 @@ func newBatches(size int, now int64) *batches {
 	for i := range users {
 		g.names = append(g.names, benchUser(i))
 	}
-	g.rows.Items = make([]carillon.ItemRow, size)
+	g.rows.Items, g.rows.Ended = make([]carillon.ItemRow, size), make([]carillon.EndedRow, size)
 	for i := range g.items {
 		g.items[i].Deliveries = []carillon.Delivery{{
 			Endpoint: "install-0001", Incarnation: carillon.MakeSeq(1, 17), Addressed: carillon.MakeSeq(1, 17), Platform: carillon.IOS,
@@ -75,6 +75,7 @@ func (g *batches) next() *carillon.Rows {
 		it.Expires = g.now + carillon.DefaultLife.Milliseconds()
 		it.Body = g.bodies[g.rnd.IntN(len(g.bodies))]
 		g.rows.Items[i] = carillon.ItemRow{User: g.names[g.rnd.IntN(users)], Item: it}
+		g.rows.Ended[i] = carillon.EndedRow{User: g.rows.Items[i].User, Item: it, Delivery: &it.Deliveries[0]}
 	}
 	return &g.rows
 }
@@ -90,11 +91,19 @@ func used() time.Duration {
 
 // BenchmarkWrite writes batches of 500 items, every hundredth with a sync, and
 // waits for compaction at the end. ns/op is a row's time in Write alone;
-// cpu-µs/row counts all threads, compaction included.
+// cpu-µs/row counts all threads, compaction included. With the log of outcomes,
+// and without.
 func BenchmarkWrite(b *testing.B) {
+	for _, off := range []bool{false, true} {
+		b.Run(fmt.Sprint("log=", !off), func(b *testing.B) { benchmarkWrite(b, pebble.EndedConfig{Off: off}) })
+	}
+}
+
+func benchmarkWrite(b *testing.B, log pebble.EndedConfig) {
+	b.Helper()
 	const size = 500
 	clock := &carillon.Clock{}
-	s := open(b, pebble.Config{Dir: b.TempDir()}, clock)
+	s := open(b, pebble.Config{Dir: b.TempDir(), Outcomes: log}, clock)
 	g := newBatches(size, clock.UnixMilli())
 	began, making, rows := used(), time.Duration(0), 0
 	b.ReportAllocs()

@@ -106,6 +106,20 @@ func (s *Store) Item(u carillon.User, created carillon.Seq) (*carillon.Item, err
 	return it, s.health.err()
 }
 
+// Expired is the item created at that seq when it has expired and its row is
+// there yet, with all that is known of its deliveries; else nil without an error.
+func (s *Store) Expired(u carillon.User, created carillon.Seq) (*carillon.Item, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	it, err := s.item(s.db, s.directory.Load(), 0, u, created)
+	if err != nil || it == nil || it.Expires > s.clock.UnixMilli() {
+		return nil, err
+	}
+	return it, s.health.err()
+}
+
 // item is [Store.Item] as r and now have it.
 func (s *Store) item(r pebble.Reader, d *directory, now int64, u carillon.User, created carillon.Seq) (*carillon.Item, error) {
 	var found *carillon.Item

@@ -15,6 +15,7 @@ type writer struct {
 	// seen are the endpoints written earlier in this batch, which the database
 	// does not show yet.
 	seen map[string]present
+	runs []endedRun
 }
 
 // Write writes all rows as one atomic batch. When it returns they survive a
@@ -28,7 +29,7 @@ func (s *Store) Write(rows *carillon.Rows, sync bool) error {
 	}
 	defer s.leave()
 	n := len(rows.Items) + len(rows.Outcomes) + len(rows.Endpoints) + len(rows.Idems) + len(rows.Floors) + len(rows.Syncs) + len(rows.Owners) +
-		len(rows.Dues) + len(rows.Parked) + len(rows.Ledger)
+		len(rows.Dues) + len(rows.Parked) + len(rows.Ledger) + len(rows.Ended)
 	if n+len(rows.Positions) > 0 {
 		if err := s.write(rows, sync && len(rows.Positions) == 0); err != nil {
 			return err
@@ -54,6 +55,7 @@ func (s *Store) write(rows *carillon.Rows, sync bool) error {
 	w := s.writers.Get().(*writer) //nolint:forcetypeassert // the pool's New
 	w.s, w.b = s, s.db.NewBatchWithSize(batchBytes(rows))
 	defer func() {
+		w.endedWritten()
 		w.b.Close()
 		w.b = nil
 		clear(w.seen)
@@ -115,10 +117,14 @@ func raise(a, b carillon.Progress) carillon.Progress {
 // rowOverhead is about what key, row head and one delivery take beside the body.
 const rowOverhead = 192
 
+// endedOverhead is about what an entry of a log of outcomes takes.
+const endedOverhead = 64
+
 // batchBytes guesses how large a batch becomes, so that it grows once.
 func batchBytes(rows *carillon.Rows) int {
 	n := 64 + rowOverhead*(len(rows.Items)+len(rows.Outcomes)+len(rows.Idems)+2*len(rows.Endpoints)+
-		len(rows.Floors)+2*len(rows.Syncs)+len(rows.Owners)+len(rows.Dues)+len(rows.Parked)+len(rows.Ledger)+len(rows.Positions))
+		len(rows.Floors)+2*len(rows.Syncs)+len(rows.Owners)+len(rows.Dues)+len(rows.Parked)+len(rows.Ledger)+len(rows.Positions)) +
+		endedOverhead*len(rows.Ended)
 	for i := range rows.Items {
 		n += len(rows.Items[i].Item.Body)
 	}
@@ -155,7 +161,10 @@ func (w *writer) rows(rows *carillon.Rows) error {
 	if err := w.owners(rows.Owners); err != nil {
 		return err
 	}
-	return w.partitions(rows)
+	if err := w.partitions(rows); err != nil {
+		return err
+	}
+	return w.enders(rows.Ended)
 }
 
 func (w *writer) item(row *carillon.ItemRow) error {
