@@ -17,8 +17,8 @@ type App struct {
 	Clients []string
 	// Identities are the app's names on each platform, at most 10 a platform.
 	Identities []Identity
-	// Credentials are the keys of its push channels; a platform without one is
-	// served by the sandbox or not at all.
+	// Credentials are the keys of its push channels, at most 10 sets a platform; a
+	// platform without one is served by the sandbox or not at all.
 	Credentials []Credential
 }
 
@@ -34,10 +34,18 @@ type Identity struct {
 // the platform; Secret and the contents of File never appear in a log.
 type Credential struct {
 	Platform Platform
-	// File holds the key: an APNs .p8, or an FCM service-account JSON. Content is
-	// the key itself, in place of a file.
+	// Set names it among the platform's credentials; "" is a name like others.
+	Set string
+	// AppIDs are the identities whose endpoints it serves; empty: those that no
+	// other set of the platform names.
+	AppIDs []string
+	// File holds the key: an APNs .p8 or certificate, or an FCM service-account
+	// JSON. Content is the key itself, in place of a file.
 	File    string
 	Content []byte
+	// Certificate tells that the key is an APNs certificate with its private key,
+	// as PEM or PKCS #12 (.p12), in place of a .p8; Secret is then its password.
+	Certificate bool
 	// KeyID and TeamID name an APNs key (10 characters each).
 	KeyID, TeamID string
 	// Environment is "production" or "sandbox" for APNs.
@@ -51,11 +59,14 @@ type Credential struct {
 	Sandbox bool
 }
 
-// The most that an app may have of each: client ids, and identities a platform.
+// The most that an app may have of each: client ids, and identities and
+// credentials a platform.
 const (
-	MaxClients    = 10
-	MaxIdentities = 10
+	MaxClients     = 10
+	MaxIdentities  = 10
+	MaxCredentials = 10
 
+	maxSet  = 32 // characters of a credential set's name
 	appleID = 10 // characters of Apple's key ids and team ids
 )
 
@@ -93,17 +104,16 @@ func CheckIdentities(identities []Identity, report func(at int, member, message 
 func (c *Credential) Check(report func(member, message string)) {
 	apple := []string{"keyId", "teamId", "environment"}
 	microsoft := []string{"packageSid", "tenantId", "clientId"}
+	if err := ValidateSet(c.Set); err != nil {
+		report("set", AsError(err).Message)
+	}
+	if len(c.AppIDs) > MaxIdentities || slices.Contains(c.AppIDs, "") {
+		report("appIds", fmt.Sprintf("at most %d, and none of them empty", MaxIdentities))
+	}
 	switch c.Platform {
 	case IOS:
 		c.strangers(report, microsoft)
-		for _, id := range []struct{ name, value string }{{"keyId", c.KeyID}, {"teamId", c.TeamID}} {
-			if len(id.value) != appleID {
-				report(id.name, fmt.Sprintf("%q has %d characters, Apple's have %d", id.value, len(id.value), appleID))
-			}
-		}
-		if c.Environment != "production" && c.Environment != "sandbox" {
-			report("environment", fmt.Sprintf("%q is neither production nor sandbox", c.Environment))
-		}
+		c.checkApple(report)
 	case Android:
 		c.strangers(report, slices.Concat(apple, microsoft))
 	case Windows:
@@ -119,6 +129,34 @@ func (c *Credential) Check(report func(member, message string)) {
 		}
 	case PlatformNone, Web, Polling:
 	}
+}
+
+func (c *Credential) checkApple(report func(member, message string)) {
+	for _, id := range []struct{ name, value string }{{"keyId", c.KeyID}, {"teamId", c.TeamID}} {
+		switch {
+		case c.Certificate && id.value != "":
+			report(id.name, "means nothing for a certificate")
+		case !c.Certificate && len(id.value) != appleID:
+			report(id.name, fmt.Sprintf("%q has %d characters, Apple's have %d", id.value, len(id.value), appleID))
+		}
+	}
+	if c.Environment != "production" && c.Environment != "sandbox" {
+		report("environment", fmt.Sprintf("%q is neither production nor sandbox", c.Environment))
+	}
+}
+
+// ValidateSet checks the name of a credential set: "", or up to 32 lower-case
+// letters, digits, hyphens and underscores.
+func ValidateSet(name string) error {
+	for _, c := range []byte(name) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return Errorf(CodeInvalidRequest, "set", "%.40q: use lower-case letters, digits, hyphens and underscores", name)
+		}
+	}
+	if len(name) > maxSet {
+		return Errorf(CodeInvalidRequest, "set", "%.40q has %d characters, at most %d are allowed", name, len(name), maxSet)
+	}
+	return nil
 }
 
 // strangers reports members that mean nothing for the platform.
@@ -137,14 +175,38 @@ func (c *Credential) strangers(report func(member, message string), names []stri
 // Allows tells whether a client id may act for the app.
 func (a *App) Allows(client string) bool { return slices.Contains(a.Clients, client) }
 
-// Credential finds the app's credential for a platform.
-func (a *App) Credential(p Platform) (Credential, bool) {
+// CredentialsFor are the app's credential sets for a platform.
+func (a *App) CredentialsFor(p Platform) []Credential {
+	var sets []Credential
 	for _, c := range a.Credentials {
 		if c.Platform == p {
-			return c, true
+			sets = append(sets, c)
 		}
 	}
-	return Credential{}, false
+	return sets
+}
+
+// ChooseCredential is the index of the set that serves an endpoint: of its
+// environment (production when it names none), then one that names its appId,
+// then one that names none; the first of equals.
+func ChooseCredential(sets []Credential, e *Endpoint) int {
+	best, most := 0, -1
+	for i := range sets {
+		score := 0
+		if c := &sets[i]; c.Environment == e.Environment || e.Environment == "" && c.Environment != "sandbox" {
+			score = 4
+		}
+		switch {
+		case slices.Contains(sets[i].AppIDs, e.AppID):
+			score += 2
+		case len(sets[i].AppIDs) == 0:
+			score++
+		}
+		if score > most {
+			best, most = i, score
+		}
+	}
+	return best
 }
 
 // AppID is the app's first identity on a platform, or "".

@@ -21,7 +21,7 @@ type App struct {
 	Clients []string `yaml:"clients"`
 	// Identities are its names on the platforms; at most 10 a platform.
 	Identities []Identity `yaml:"identities"`
-	// Credentials are the keys of its push channels, one a platform.
+	// Credentials are the keys of its push channels, at most 10 a platform.
 	Credentials []Credential `yaml:"credentials"`
 }
 
@@ -38,8 +38,15 @@ type Identity struct {
 type Credential struct {
 	// Platform is ios, android or windows.
 	Platform string `yaml:"platform"`
+	// Set names it among several of the platform; AppIDs are the identities that
+	// it serves, none: those that no other set names.
+	Set    string   `yaml:"set"`
+	AppIDs []string `yaml:"appIds"`
 	// File is the APNs key (.p8) or the FCM service account (JSON).
 	File string `yaml:"file"`
+	// Certificate is, in place of File, an APNs certificate with its private key:
+	// PEM, or PKCS #12 (.p12), which may have a secret.
+	Certificate string `yaml:"certificate"`
 	// KeyID and TeamID name an APNs key, 10 characters each.
 	KeyID  string `yaml:"keyId"`
 	TeamID string `yaml:"teamId"`
@@ -97,8 +104,14 @@ func (o *onboarder) app(a *App, path string) carillon.App {
 	for i := range a.Credentials {
 		at := path + ".credentials[" + strconv.Itoa(i) + "]"
 		cred := o.credential(&a.Credentials[i], at)
-		if _, twice := out.Credential(cred.Platform); twice && cred.Platform != carillon.PlatformNone {
-			o.fault(at, "is the second credential for "+cred.Platform.String()+"; one a platform")
+		if cred.Platform != carillon.PlatformNone {
+			same := out.CredentialsFor(cred.Platform)
+			if slices.ContainsFunc(same, func(c carillon.Credential) bool { return c.Set == cred.Set }) {
+				o.fault(at, fmt.Sprintf("is the second credential for %s with the set %q: give each another set", cred.Platform, cred.Set))
+			}
+			if len(same) == carillon.MaxCredentials {
+				o.fault(at, fmt.Sprintf("%s has more than %d credentials", cred.Platform, carillon.MaxCredentials))
+			}
 		}
 		out.Credentials = append(out.Credentials, cred)
 	}
@@ -121,7 +134,7 @@ func (o *onboarder) platform(path, name string, allowed ...carillon.Platform) (c
 func (o *onboarder) credential(c *Credential, path string) carillon.Credential {
 	p, ok := o.platform(path, c.Platform, carillon.IOS, carillon.Android, carillon.Windows)
 	out := carillon.Credential{
-		Platform: p, File: o.path(c.File), KeyID: c.KeyID, TeamID: c.TeamID, Environment: c.Environment,
+		Platform: p, Set: c.Set, AppIDs: c.AppIDs, File: o.path(c.File), KeyID: c.KeyID, TeamID: c.TeamID, Environment: c.Environment,
 		PackageSID: c.PackageSID, TenantID: c.TenantID, ClientID: c.ClientID, Sandbox: c.Sandbox,
 	}
 	if !ok {
@@ -134,20 +147,40 @@ func (o *onboarder) credential(c *Credential, path string) carillon.Credential {
 	secrets := map[string]string{"secret": c.Secret, "secretFile": c.SecretFile, "secretEnv": c.SecretEnv}
 	switch p {
 	case carillon.IOS:
-		o.strangers(secrets, path, p)
-		o.readable(path+".file", out.File, "the APNs key (.p8)")
+		if out.Certificate = c.Certificate != ""; out.Certificate {
+			o.certificate(c, &out, path, secrets)
+		} else {
+			o.strangers(secrets, path, p)
+			o.readable(path+".file", out.File, "the APNs key (.p8)")
+		}
 		check()
 	case carillon.Android:
 		o.strangers(secrets, path, p)
+		o.strangers(map[string]string{"certificate": c.Certificate}, path, p)
 		o.readable(path+".file", out.File, "the FCM service account (JSON)")
 		check()
 	case carillon.Windows:
-		o.strangers(map[string]string{"file": c.File}, path, p)
+		o.strangers(map[string]string{"file": c.File, "certificate": c.Certificate}, path, p)
 		check()
 		out.Secret = o.secret(c, path)
 	case carillon.PlatformNone, carillon.Web, carillon.Polling:
 	}
 	return out
+}
+
+// certificate reads what stands of a certificate.
+func (o *onboarder) certificate(c *Credential, out *carillon.Credential, path string, secrets map[string]string) {
+	if c.File != "" {
+		o.fault(path+".file", "means nothing beside a certificate")
+	}
+	out.File = o.path(c.Certificate)
+	o.readable(path+".certificate", out.File, "the APNs certificate with its key (PEM or PKCS #12)")
+	for _, s := range secrets {
+		if s != "" {
+			out.Secret = o.secret(c, path)
+			return
+		}
+	}
 }
 
 // strangers reports keys that mean nothing for the platform.

@@ -248,10 +248,11 @@ const apps = `apps:
       - {platform: ios, file: key.p8, keyId: ABCDEFGHIJ, teamId: KLMNOPQRST}
       - {platform: windows, packageSid: ms-app://s, secretFile: wns.secret}
       - {platform: android, file: fcm.json}
+      - {platform: ios, set: dev, appIds: [com.example.dev], certificate: dev.p12, secretFile: wns.secret, environment: sandbox}
 `
 
 func TestAppsAreOnboarded(t *testing.T) {
-	dir := home(t, map[string]string{"carillon.yaml": apps, "key.p8": "k", "fcm.json": "{}", "wns.secret": "hush\n"})
+	dir := home(t, map[string]string{"carillon.yaml": apps, "key.p8": "k", "fcm.json": "{}", "wns.secret": "hush\n", "dev.p12": "c"})
 	cfg, err := config.Load(config.Options{File: filepath.Join(dir, "carillon.yaml")})
 	if err != nil {
 		t.Fatal(err)
@@ -263,6 +264,10 @@ func TestAppsAreOnboarded(t *testing.T) {
 			{Platform: carillon.IOS, File: filepath.Join(dir, "key.p8"), KeyID: "ABCDEFGHIJ", TeamID: "KLMNOPQRST", Environment: "production"},
 			{Platform: carillon.Windows, PackageSID: "ms-app://s", Secret: "hush"},
 			{Platform: carillon.Android, File: filepath.Join(dir, "fcm.json")},
+			{
+				Platform: carillon.IOS, Set: "dev", AppIDs: []string{"com.example.dev"}, File: filepath.Join(dir, "dev.p12"),
+				Certificate: true, Secret: "hush", Environment: "sandbox",
+			},
 		},
 	}}
 	if d := cmp.Diff(want, cfg.Onboarded()); d != "" {
@@ -294,7 +299,7 @@ carillon.yaml:6: apps[0].credentials[0].keyId: "short" has 5 characters, Apple's
 carillon.yaml:7: apps[0].credentials[1]: an Entra app needs tenantId and clientId
 carillon.yaml:7: apps[0].credentials[1].secretEnv: the environment variable NOT_SET is not set
 carillon.yaml:8: apps[0].credentials[2].environment: "test" is neither production nor sandbox
-carillon.yaml:8: apps[0].credentials[2]: is the second credential for ios; one a platform`
+carillon.yaml:8: apps[0].credentials[2]: is the second credential for ios with the set "": give each another set`
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
@@ -353,7 +358,7 @@ func TestMissingFile(t *testing.T) {
 }
 
 func TestJSONHasOriginsAndNoSecrets(t *testing.T) {
-	dir := home(t, map[string]string{"carillon.yaml": apps, "key.p8": "k", "fcm.json": "{}", "wns.secret": "hush\n"})
+	dir := home(t, map[string]string{"carillon.yaml": apps, "key.p8": "k", "fcm.json": "{}", "wns.secret": "hush\n", "dev.p12": "c"})
 	cfg, err := config.Load(config.Options{File: filepath.Join(dir, "carillon.yaml"), Environ: []string{"CARILLON_DATA=/d"}})
 	if err != nil {
 		t.Fatal(err)

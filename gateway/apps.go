@@ -57,8 +57,10 @@ func (o *Onboarding) Register(rt *httpapi.Router) {
 	rt.Handle("DELETE", "/api/v1/apps/{host}", o.admin("app.delete", o.remove))
 	rt.Handle("PUT", "/api/v1/apps/{host}/clients", o.admin("app.clients", o.putClients))
 	rt.Handle("PUT", "/api/v1/apps/{host}/identities", o.admin("app.identities", o.putIdentities))
-	rt.Handle("PUT", "/api/v1/apps/{host}/credentials/{platform}", o.admin("app.credential.put", o.putCredential))
-	rt.Handle("DELETE", "/api/v1/apps/{host}/credentials/{platform}", o.admin("app.credential.delete", o.removeCredential))
+	for _, path := range []string{"/api/v1/apps/{host}/credentials/{platform}", "/api/v1/apps/{host}/credentials/{platform}/{set}"} {
+		rt.Handle("PUT", path, o.admin("app.credential.put", o.putCredential))
+		rt.Handle("DELETE", path, o.admin("app.credential.delete", o.removeCredential))
+	}
 }
 
 // admin lets administrators in, and writes down what they did, or tried to.
@@ -87,7 +89,7 @@ func (o *Onboarding) admin(act string, h func(r *httpapi.Request, by made) error
 			if err != nil {
 				result = carillon.AsError(err).Code.String()
 			}
-			o.deps.Audit.Info("administrative act", "act", act, "host", r.Param("host"), "platform", r.Param("platform"),
+			o.deps.Audit.Info("administrative act", "act", act, "host", r.Param("host"), "platform", r.Param("platform"), "set", r.Param("set"),
 				"by", by.By, "result", result, "request-id", r.RequestID())
 		}
 		return err
@@ -170,13 +172,10 @@ func (o *Onboarding) describe(host string, a *onboarded, unproven error) appAnsw
 			out.Proof.Last = unproven.Error()
 		}
 	}
-	for _, p := range [...]carillon.Platform{carillon.Windows, carillon.IOS, carillon.Android} {
-		row := a.credentials[p]
-		if row == nil {
-			continue
-		}
+	for _, k := range a.sets() {
+		row := a.credentials[k]
 		c := credentialOf(&row.open)
-		c.Platform, c.Fingerprint, c.Updated, c.By = p.String(), row.print, dateTime(row.At), row.By
+		c.Platform, c.Set, c.Fingerprint, c.Updated, c.By = k.platform.String(), k.set, row.print, dateTime(row.At), row.By
 		if row.open.Platform == carillon.PlatformNone {
 			c.Fault = "it cannot be opened under this process's master key: put it again"
 		}
@@ -246,8 +245,8 @@ func (o *Onboarding) remove(r *httpapi.Request, _ made) error {
 		return err
 	}
 	rows := []journal.Row{{Key: appPrefix + host + partClients}, {Key: appPrefix + host + partIdentities}}
-	for p := range a.credentials {
-		rows = append(rows, journal.Row{Key: appPrefix + host + partCredentials + p.String()})
+	for k := range a.credentials {
+		rows = append(rows, journal.Row{Key: appPrefix + host + k.part()})
 	}
 	if err := o.deps.Table.Put(r.Context(), append(rows, journal.Row{Key: appPrefix + host})...); err != nil {
 		return err
@@ -314,8 +313,8 @@ func (o *Onboarding) changed(r *httpapi.Request, host, part string, row any) err
 	return o.answer(r, 200, o.describe(host, &a, nil))
 }
 
-// credentialLane is the way out that a credential is for.
-func credentialLane(r *httpapi.Request) (carillon.Lane, error) {
+// credentialSet is the app and the credential set that a call is about.
+func credentialSet(r *httpapi.Request) (host string, k credentialKey, err error) {
 	p, ok := carillon.ParsePlatform(r.Param("platform"))
 	switch p {
 	case carillon.IOS, carillon.Android, carillon.Windows:
@@ -323,26 +322,31 @@ func credentialLane(r *httpapi.Request) (carillon.Lane, error) {
 		ok = false
 	}
 	if !ok {
-		return carillon.Lane{}, carillon.Errorf(carillon.CodeInvalidRequest, "platform", "%.40q has no push credentials; ios, android and windows have", r.Param("platform"))
+		return "", k, carillon.Errorf(carillon.CodeInvalidRequest, "platform", "%.40q has no push credentials; ios, android and windows have", r.Param("platform"))
 	}
-	return carillon.Lane{Platform: p, Host: strings.ToLower(r.Param("host"))}, nil
+	k = credentialKey{platform: p, set: strings.Clone(r.Param("set"))}
+	return strings.ToLower(r.Param("host")), k, carillon.ValidateSet(k.set)
 }
 
 // putCredential takes a credential in, or another one in its place: the lane
 // changes to it at once, and what is under way with the old one is waited for.
 func (o *Onboarding) putCredential(r *httpapi.Request, by made) error {
-	lane, err := credentialLane(r)
+	host, k, err := credentialSet(r)
 	if err != nil {
 		return err
 	}
-	if _, err := o.found(lane.Host); err != nil {
+	a, err := o.found(host)
+	if err != nil {
 		return err
+	}
+	if a.credentials[k] == nil && a.setsOf(k.platform) >= carillon.MaxCredentials {
+		return carillon.Errorf(carillon.CodeInvalidRequest, "set", "%s has %d credentials for %s already, at most %d are allowed: remove one", host, a.setsOf(k.platform), k.platform, carillon.MaxCredentials)
 	}
 	var body credentialBody
 	if err := readBody(r, &body); err != nil {
 		return err
 	}
-	cred := body.credential(lane.Platform)
+	cred := body.credential(k)
 	if err := body.check(&cred); err != nil {
 		return err
 	}
@@ -354,29 +358,28 @@ func (o *Onboarding) putCredential(r *httpapi.Request, by made) error {
 	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
 	defer cancel()
 	if err := o.deps.Check(ctx, cred); err != nil {
-		e := carillon.Errorf(carillon.CodeInvalidRequest, "credentials", "the credential for %s cannot be used: %v", lane.Platform, err)
-		return e
+		return carillon.Errorf(carillon.CodeInvalidRequest, "credentials", "the credential for %s cannot be used: %v", k.platform, err)
 	}
 	text, err := json.Marshal(body) //nolint:gosec // it is sealed in the next step
 	if err != nil {
 		return err
 	}
 	row := &credentialRow{made: by}
-	if row.Sealed, row.Key, err = o.deps.Sealer.Seal(text, place(lane)); err != nil {
+	if row.Sealed, row.Key, err = o.deps.Sealer.Seal(text, k.place(host)); err != nil {
 		return err
 	}
-	return o.changed(r, lane.Host, partCredentials+lane.Platform.String(), row)
+	return o.changed(r, host, k.part(), row)
 }
 
 func (o *Onboarding) removeCredential(r *httpapi.Request, _ made) error {
-	lane, err := credentialLane(r)
+	host, k, err := credentialSet(r)
 	if err != nil {
 		return err
 	}
-	if _, err := o.found(lane.Host); err != nil {
+	if _, err := o.found(host); err != nil {
 		return err
 	}
-	if err := o.deps.Table.Put(r.Context(), journal.Row{Key: appPrefix + lane.Host + partCredentials + lane.Platform.String()}); err != nil {
+	if err := o.deps.Table.Put(r.Context(), journal.Row{Key: appPrefix + host + k.part()}); err != nil {
 		return err
 	}
 	r.Status(204)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -31,6 +32,14 @@ type identitiesBody struct {
 
 // credentialBody is a credential as it is put, and, sealed, as it is kept.
 type credentialBody struct {
+	// AppIDs are the identities that it serves; none: those that no other set of
+	// the platform names.
+	AppIDs []string `json:"appIds,omitempty"`
+	// Certificate is an APNs certificate with its private key, in place of a key:
+	// the text of a PEM file, or a PKCS #12 file (.p12) in base64. Password opens
+	// the latter.
+	Certificate string `json:"certificate,omitempty"`
+	Password    string `json:"password,omitempty"`
 	// Key is an APNs authentication key: the text of the .p8 file.
 	Key         string `json:"key,omitempty"`
 	KeyID       string `json:"keyId,omitempty"`
@@ -49,17 +58,23 @@ type credentialBody struct {
 }
 
 // credential is what the vendor's client takes.
-func (b *credentialBody) credential(p carillon.Platform) carillon.Credential {
+func (b *credentialBody) credential(k credentialKey) carillon.Credential {
 	c := carillon.Credential{
-		Platform: p, KeyID: b.KeyID, TeamID: b.TeamID, Environment: b.Environment,
+		Platform: k.platform, Set: k.set, AppIDs: b.AppIDs, KeyID: b.KeyID, TeamID: b.TeamID, Environment: b.Environment,
 		PackageSID: b.PackageSID, TenantID: b.TenantID, ClientID: b.ClientID, Secret: b.Secret, Sandbox: b.Sandbox,
 	}
-	switch p {
+	switch k.platform {
 	case carillon.IOS:
 		if c.Environment == "" {
 			c.Environment = "production"
 		}
 		c.Content = []byte(b.Key)
+		if b.Certificate != "" {
+			c.Certificate, c.Content, c.Secret = true, []byte(b.Certificate), b.Password
+			if p12, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(b.Certificate), "")); err == nil {
+				c.Content = p12
+			}
+		}
 	case carillon.Android:
 		c.Content = b.ServiceAccount
 		var text string
@@ -73,7 +88,7 @@ func (b *credentialBody) credential(p carillon.Platform) carillon.Credential {
 
 // print is a fingerprint that tells keys apart without telling them.
 func (b *credentialBody) print() string {
-	sum := sha256.Sum256(fmt.Append(nil, b.Key, "\n", string(b.ServiceAccount), "\n", b.Secret))
+	sum := sha256.Sum256(fmt.Append(nil, b.Key, b.Certificate, "\n", string(b.ServiceAccount), "\n", b.Secret))
 	return hex.EncodeToString(sum[:8])
 }
 
@@ -87,16 +102,26 @@ func (b *credentialBody) check(c *carillon.Credential) error {
 	}
 	c.Check(report)
 	own := map[carillon.Platform]string{carillon.IOS: "key", carillon.Android: "serviceAccount", carillon.Windows: "secret"}[c.Platform]
+	if c.Certificate {
+		own = "certificate"
+	}
 	for _, m := range []struct {
 		name  string
 		given bool
-	}{{"key", b.Key != ""}, {"serviceAccount", len(b.ServiceAccount) > 0}, {"secret", b.Secret != ""}} {
+	}{
+		{"key", b.Key != ""}, {"certificate", b.Certificate != ""}, {"serviceAccount", len(b.ServiceAccount) > 0}, {"secret", b.Secret != ""},
+	} {
 		switch {
 		case m.name == own && !m.given:
 			report(m.name, "is missing: "+c.Platform.String()+" needs it")
+		case m.name != own && m.given && c.Certificate:
+			report(m.name, "means nothing beside a certificate")
 		case m.name != own && m.given:
 			report(m.name, "means nothing for "+c.Platform.String())
 		}
+	}
+	if b.Password != "" && !c.Certificate {
+		report("password", "belongs to a certificate")
 	}
 	return fault
 }
@@ -173,14 +198,17 @@ type proofAnswer struct {
 }
 
 type credentialAnswer struct {
-	Platform    string `json:"platform"`
-	KeyID       string `json:"keyId,omitempty"`
-	TeamID      string `json:"teamId,omitempty"`
-	Environment string `json:"environment,omitempty"`
-	PackageSID  string `json:"packageSid,omitempty"`
-	TenantID    string `json:"tenantId,omitempty"`
-	ClientID    string `json:"clientId,omitempty"`
-	Sandbox     bool   `json:"sandbox,omitempty"`
+	Platform    string   `json:"platform"`
+	Set         string   `json:"set,omitempty"`
+	AppIDs      []string `json:"appIds,omitempty"`
+	Certificate bool     `json:"certificate,omitempty"`
+	KeyID       string   `json:"keyId,omitempty"`
+	TeamID      string   `json:"teamId,omitempty"`
+	Environment string   `json:"environment,omitempty"`
+	PackageSID  string   `json:"packageSid,omitempty"`
+	TenantID    string   `json:"tenantId,omitempty"`
+	ClientID    string   `json:"clientId,omitempty"`
+	Sandbox     bool     `json:"sandbox,omitempty"`
 	// Fingerprint tells keys apart; nothing of them can be read from it.
 	Fingerprint string `json:"fingerprint,omitempty"`
 	Updated     string `json:"updatedDateTime,omitempty"`
@@ -190,7 +218,7 @@ type credentialAnswer struct {
 
 func credentialOf(c *carillon.Credential) credentialAnswer {
 	return credentialAnswer{
-		Platform: c.Platform.String(), KeyID: c.KeyID, TeamID: c.TeamID, Environment: c.Environment,
+		Platform: c.Platform.String(), Set: c.Set, AppIDs: c.AppIDs, Certificate: c.Certificate, KeyID: c.KeyID, TeamID: c.TeamID, Environment: c.Environment,
 		PackageSID: c.PackageSID, TenantID: c.TenantID, ClientID: c.ClientID, Sandbox: c.Sandbox,
 	}
 }

@@ -167,7 +167,7 @@ func TestCredentialsAreSealed(t *testing.T) {
 		}
 	}
 	app, ok := o.registry.Apps().Host("shop.localhost")
-	if c, has := app.Credential(carillon.Windows); !ok || !has || c.Secret != secret {
+	if c := app.CredentialsFor(carillon.Windows); !ok || len(c) != 1 || c[0].Secret != secret {
 		t.Error("the dispatcher does not get the credential")
 	}
 	if len(o.lanes) != 1 || o.lanes[0] != (carillon.Lane{Platform: carillon.Windows, Host: "shop.localhost"}) {
@@ -181,14 +181,68 @@ func TestCredentialsAreSealed(t *testing.T) {
 		{Key: "nonsense", Value: []byte(`{}`)},
 	})
 	evil, _ := o.registry.Apps().Host("evil.localhost")
-	if _, has := evil.Credential(carillon.Windows); has {
+	if len(evil.CredentialsFor(carillon.Windows)) != 0 {
 		t.Error("a moved credential is opened")
 	}
 	if r := o.call("DELETE", "/api/v1/apps/shop.localhost/credentials/windows", admin, ""); r.status != 204 {
 		t.Errorf("%d %s", r.status, r.body)
 	}
 	app, _ = o.registry.Apps().Host("shop.localhost")
-	if _, has := app.Credential(carillon.Windows); has {
+	if len(app.CredentialsFor(carillon.Windows)) != 0 {
 		t.Error("a removed credential is still there")
+	}
+}
+
+// TestCredentialSets: an app has several credentials a platform, each with a
+// name, at most ten.
+func TestCredentialSets(t *testing.T) {
+	o := newOnboarding(t)
+	admin := o.admin(t)
+	o.call("PUT", "/api/v1/apps/shop.localhost", admin, "")
+	const path, body = "/api/v1/apps/shop.localhost/credentials/windows", `{"packageSid":"ms-app://s-1","secret":"s","appIds":["Game!App"]}`
+	for i := range carillon.MaxCredentials + 1 {
+		set := fmt.Sprintf("/set-%d", i)
+		if i == 0 {
+			set = ""
+		}
+		if r := o.call("PUT", path+set, admin, body); i < carillon.MaxCredentials && r.status != 200 || i == carillon.MaxCredentials && r.status != 400 {
+			t.Errorf("set %d: %d %s", i, r.status, r.body)
+		}
+	}
+	if r := o.call("PUT", path+"/Bad.Name", admin, body); r.status != 400 || !strings.Contains(string(r.body), "lower-case") {
+		t.Errorf("a bad name: %d %s", r.status, r.body)
+	}
+	if r := o.call("DELETE", path+"/set-3", admin, ""); r.status != 204 {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	app, _ := o.registry.Apps().Host("shop.localhost")
+	sets := app.CredentialsFor(carillon.Windows)
+	if len(sets) != carillon.MaxCredentials-1 || sets[0].Set != "" || sets[1].Set != "set-1" || sets[1].AppIDs[0] != "Game!App" {
+		t.Errorf("%d sets: %+v", len(sets), sets)
+	}
+	if r := o.call("GET", "/api/v1/apps/shop.localhost", admin, ""); !strings.Contains(string(r.body), `"set":"set-1","appIds":["Game!App"]`) {
+		t.Errorf("shown: %s", r.body)
+	}
+	for _, wrong := range []string{
+		`{"certificate":"x","keyId":"ABCDEFGHIJ"}`, `{"certificate":"x","key":"y"}`, `{"key":"x","password":"p","keyId":"ABCDEFGHIJ","teamId":"ABCDEFGHIJ"}`,
+	} {
+		if r := o.call("PUT", "/api/v1/apps/shop.localhost/credentials/ios/c", admin, wrong); r.status != 400 {
+			t.Errorf("%s: %d %s", wrong, r.status, r.body)
+		}
+	}
+	if r := o.call("PUT", "/api/v1/apps/shop.localhost/credentials/ios/c", admin, `{"certificate":"eA==","password":"planted-password"}`); r.status != 200 || strings.Contains(string(r.body), "planted") {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	app, _ = o.registry.Apps().Host("shop.localhost")
+	if c := app.CredentialsFor(carillon.IOS); len(c) != 1 || !c[0].Certificate || string(c[0].Content) != "x" || c[0].Secret != "planted-password" {
+		t.Errorf("the certificate: %+v", c)
+	}
+	if r := o.call("DELETE", "/api/v1/apps/shop.localhost", admin, ""); r.status != 204 {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	for key, row := range o.rows {
+		if row != nil && strings.HasPrefix(key, "app/shop.localhost") {
+			t.Errorf("%s is left of a removed app", key)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -24,7 +25,7 @@ const (
 	partApp         = ""
 	partClients     = "/clients"
 	partIdentities  = "/identities"
-	partCredentials = "/credentials/" // and the platform
+	partCredentials = "/credentials/" // and the platform, and "/" and the set when that has a name
 	appPrefix       = "app/"
 )
 
@@ -63,7 +64,28 @@ type onboarded struct {
 	app         *appRow // nil: other rows came before it, or outlive it
 	clients     *clientsRow
 	identities  *identitiesRow
-	credentials map[carillon.Platform]*credentialRow
+	credentials map[credentialKey]*credentialRow
+}
+
+// credentialKey is one of an app's credential sets.
+type credentialKey struct {
+	platform carillon.Platform
+	set      string
+}
+
+// part is where its row stands.
+func (k credentialKey) part() string {
+	if k.set == "" {
+		return partCredentials + k.platform.String()
+	}
+	return partCredentials + k.platform.String() + "/" + k.set
+}
+
+func parseCredentialPart(part string) (k credentialKey, ok bool) {
+	name, set, named := strings.Cut(strings.TrimPrefix(part, partCredentials), "/")
+	k.platform, ok = carillon.ParsePlatform(name)
+	k.set = set
+	return k, ok && named == (set != "") && carillon.ValidateSet(set) == nil
 }
 
 // made says when something was changed and by whom.
@@ -174,7 +196,7 @@ func (r *Registry) apply(row journal.Row) (lane carillon.Lane, err error) {
 	}
 	a := r.apps[host]
 	if a == nil {
-		a = &onboarded{credentials: make(map[carillon.Platform]*credentialRow)}
+		a = &onboarded{credentials: make(map[credentialKey]*credentialRow)}
 		r.apps[host] = a
 	}
 	switch {
@@ -185,18 +207,18 @@ func (r *Registry) apply(row journal.Row) (lane carillon.Lane, err error) {
 	case part == partIdentities:
 		a.identities, err = decodeRow[identitiesRow](row.Value)
 	case strings.HasPrefix(part, partCredentials):
-		p, known := carillon.ParsePlatform(strings.TrimPrefix(part, partCredentials))
+		k, known := parseCredentialPart(part)
 		if !known {
 			return lane, fmt.Errorf("%.80q is no key of an app", row.Key)
 		}
-		lane = carillon.Lane{Platform: p, Host: host}
-		delete(a.credentials, p)
+		lane = carillon.Lane{Platform: k.platform, Host: host}
+		delete(a.credentials, k)
 		var c *credentialRow
 		if c, err = decodeRow[credentialRow](row.Value); err != nil || c == nil {
 			return lane, err
 		}
-		a.credentials[p] = c
-		err = r.unseal(c, lane)
+		a.credentials[k] = c
+		err = r.unseal(c, host, k)
 	default: // of a newer version
 	}
 	return lane, err
@@ -215,10 +237,12 @@ func decodeRow[T any](value []byte) (*T, error) {
 }
 
 // place is where alone a sealed credential can be opened.
-func place(l carillon.Lane) string { return l.Host + "/" + l.Platform.String() }
+func (k credentialKey) place(host string) string {
+	return host + "/" + strings.TrimPrefix(k.part(), partCredentials)
+}
 
-func (r *Registry) unseal(c *credentialRow, lane carillon.Lane) error {
-	text, err := r.sealer.Open(c.Sealed, c.Key, place(lane))
+func (r *Registry) unseal(c *credentialRow, host string, k credentialKey) error {
+	text, err := r.sealer.Open(c.Sealed, c.Key, k.place(host))
 	if err != nil {
 		return err
 	}
@@ -226,7 +250,7 @@ func (r *Registry) unseal(c *credentialRow, lane carillon.Lane) error {
 	if err := json.Unmarshal(text, &body); err != nil {
 		return err
 	}
-	c.open, c.print = body.credential(lane.Platform), body.print()
+	c.open, c.print = body.credential(k), body.print()
 	return nil
 }
 
@@ -263,12 +287,31 @@ func (a *onboarded) build(host string) carillon.App {
 			app.Identities = append(app.Identities, carillon.Identity{Platform: p, AppID: i.AppID})
 		}
 	}
-	for _, p := range [...]carillon.Platform{carillon.Windows, carillon.IOS, carillon.Android, carillon.Web} {
-		if c := a.credentials[p]; c != nil && c.open.Platform != carillon.PlatformNone {
+	for _, k := range a.sets() {
+		if c := a.credentials[k]; c.open.Platform != carillon.PlatformNone {
 			app.Credentials = append(app.Credentials, c.open)
 		}
 	}
 	return app
+}
+
+// sets are the credential sets in order: by platform, the one without a name
+// first.
+func (a *onboarded) sets() []credentialKey {
+	return slices.SortedFunc(maps.Keys(a.credentials), func(x, y credentialKey) int {
+		return cmp.Or(cmp.Compare(x.platform, y.platform), cmp.Compare(x.set, y.set))
+	})
+}
+
+// setsOf counts those of a platform.
+func (a *onboarded) setsOf(p carillon.Platform) int {
+	n := 0
+	for k := range a.credentials {
+		if k.platform == p {
+			n++
+		}
+	}
+	return n
 }
 
 // isFixed tells whether the configuration has an app with this host.
@@ -285,7 +328,7 @@ func (r *Registry) find(host string) (onboarded, bool) {
 		return onboarded{}, false
 	}
 	c := *a
-	c.credentials = make(map[carillon.Platform]*credentialRow, len(a.credentials))
+	c.credentials = make(map[credentialKey]*credentialRow, len(a.credentials))
 	maps.Copy(c.credentials, a.credentials)
 	return c, true
 }

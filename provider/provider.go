@@ -7,6 +7,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"carillon"
@@ -43,17 +44,32 @@ func (v *Vendors) Open(lane carillon.Lane, to carillon.Receiver) (carillon.Sende
 	default:
 		return nil, carillon.Errorf(carillon.CodeNotImplemented, "platform", "app %s: nothing is pushed to %s endpoints", lane.Host, lane.Platform)
 	}
-	cred, ok := app.Credential(lane.Platform)
-	if !ok {
+	creds := app.CredentialsFor(lane.Platform)
+	if len(creds) == 0 {
 		return nil, carillon.Errorf(carillon.CodeNotFound, "credentials", "app %s has no credential for %s: give it one, pushes wait until then", lane.Host, lane.Platform)
 	}
-	s, err := v.open(app, lane.Platform, cred, to, v.log.With("app", lane.Host, "platform", lane.Platform.String()))
-	if err != nil {
-		e := carillon.Errorf(carillon.CodeInvalidRequest, "credentials", "app %s, %s: the way to the vendor cannot be opened", lane.Host, lane.Platform)
-		e.Cause = err
-		return nil, e
+	log := v.log.With("app", lane.Host, "platform", lane.Platform.String())
+	var usable []carillon.Credential
+	var senders []carillon.Sender
+	var faults error
+	for _, cred := range creds {
+		s, err := v.open(app, lane.Platform, cred, to, log)
+		if err != nil {
+			faults = errors.Join(faults, err)
+			log.Error("a credential cannot be used; put it again", "set", cred.Set, "error", err)
+			continue
+		}
+		usable, senders = append(usable, cred), append(senders, s)
 	}
-	return s, nil
+	switch len(senders) {
+	case 0:
+		e := carillon.Errorf(carillon.CodeInvalidRequest, "credentials", "app %s, %s: the way to the vendor cannot be opened", lane.Host, lane.Platform)
+		e.Cause = faults
+		return nil, e
+	case 1:
+		return senders[0], nil
+	}
+	return newSets(usable, senders), nil
 }
 
 // Check tells whether a credential could be used: its key can be read, and the

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"text/tabwriter"
 )
@@ -36,7 +35,11 @@ type appAnswer struct {
 	} `json:"proof"`
 	Clients     []string `json:"clients"`
 	Identities  []struct{ Platform, AppID string }
-	Credentials []struct{ Platform, KeyID, TeamID, Environment, PackageSID, TenantID, ClientID, Fingerprint, UpdatedDateTime, Fault string }
+	Credentials []struct {
+		Platform, Set, KeyID, TeamID, Environment, PackageSID, TenantID, ClientID, Fingerprint, UpdatedDateTime, Fault string
+		AppIDs                                                                                                         []string
+		Certificate                                                                                                    bool
+	}
 }
 
 // appDoor is a door that is asked as an administrator.
@@ -194,87 +197,6 @@ func appRemoveCommand() command {
 	})
 }
 
-func appCredentialCommand() command {
-	return appCommand(command{
-		name: "app credential", args: "HOST --platform PLATFORM (--file FILE … | --secret-file FILE …)",
-		summary: "give an app the credential of a push service, or another one in its place",
-		about: "The credential is checked, sealed and used at once; what is under way with the old one is waited for. It is never\n" +
-			"given back. ios: --file KEY.p8 --key-id ID --team-id ID; android: --file SERVICE-ACCOUNT.json; windows:\n" +
-			"--secret-file FILE with --package-sid SID, or with --tenant-id ID --client-id ID.",
-		examples: []string{
-			"carillon app credential news.example.com --platform ios --file AuthKey_ABCDEFGHIJ.p8 --key-id ABCDEFGHIJ --team-id KLMNOPQRST",
-			"carillon app credential news.example.com --platform android --file service-account.json",
-		},
-	}, func(fs *flag.FlagSet) func(context.Context, *env, *door, []string) error {
-		var c credentialFlags
-		c.flags(fs)
-		return func(ctx context.Context, e *env, d *door, args []string) error {
-			host, err := hostArg(args)
-			if err != nil {
-				return err
-			}
-			body, err := c.body()
-			if err != nil {
-				return err
-			}
-			return d.tell(ctx, e, http.MethodPut, appsPath+"/"+url.PathEscape(host)+"/credentials/"+url.PathEscape(c.platform), body)
-		}
-	})
-}
-
-// credentialFlags are the parts of a credential as flags.
-type credentialFlags struct {
-	platform, file, secretFile string
-	sandbox                    bool
-	members                    map[string]*string // of the credential that are no secrets
-}
-
-func (c *credentialFlags) flags(fs *flag.FlagSet) {
-	fs.StringVar(&c.platform, "platform", "", "`PLATFORM`: ios, android or windows")
-	fs.StringVar(&c.file, "file", "", "`FILE` with the APNs key (.p8) or the FCM service account (JSON)")
-	fs.StringVar(&c.secretFile, "secret-file", "", "`FILE` with the WNS secret")
-	fs.BoolVar(&c.sandbox, "sandbox", false, "it is the credential of a sandbox vendor")
-	c.members = make(map[string]*string)
-	for name, member := range map[string]string{
-		"key-id": "keyId", "team-id": "teamId", "environment": "environment",
-		"package-sid": "packageSid", "tenant-id": "tenantId", "client-id": "clientId",
-	} {
-		c.members[member] = fs.String(name, "", member+" of the credential")
-	}
-}
-
-// body is the credential as the API takes it. Keys and secrets come from files:
-// a command line is seen by every user of the machine.
-func (c *credentialFlags) body() (map[string]any, error) {
-	if c.platform == "" {
-		return nil, usagef("name the push service with --platform ios, android or windows")
-	}
-	body := map[string]any{}
-	for member, value := range c.members {
-		if *value != "" {
-			body[member] = *value
-		}
-	}
-	if c.sandbox {
-		body["sandbox"] = true
-	}
-	key := "key"
-	if strings.EqualFold(c.platform, "android") {
-		key = "serviceAccount"
-	}
-	for member, file := range map[string]string{key: c.file, "secret": c.secretFile} {
-		if file == "" {
-			continue
-		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		body[member] = strings.TrimSpace(string(text))
-	}
-	return body, nil
-}
-
 // texts is a flag that may stand several times.
 type texts []string
 
@@ -318,7 +240,7 @@ func (a *appAnswer) print(w io.Writer) {
 		fmt.Fprintf(w, "  identity    %-8s %s\n", i.Platform, i.AppID)
 	}
 	for _, c := range a.Credentials {
-		names := []string{c.KeyID, c.TeamID, c.Environment, c.PackageSID, c.TenantID, c.ClientID}
+		names := []string{c.Set, map[bool]string{true: "certificate"}[c.Certificate], strings.Join(c.AppIDs, " "), c.KeyID, c.TeamID, c.Environment, c.PackageSID, c.TenantID, c.ClientID}
 		fmt.Fprintf(w, "  credential  %-8s %s  fingerprint %s  %s %s\n", c.Platform, strings.Join(strings.Fields(strings.Join(names, " ")), " "), c.Fingerprint, c.UpdatedDateTime, c.Fault)
 	}
 }

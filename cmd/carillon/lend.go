@@ -13,7 +13,7 @@ func lendCredentials(a *carillon.App, c sandbox.Credentials) {
 		{Platform: carillon.Android, File: c.FCM.File},
 		{Platform: carillon.Windows, PackageSID: c.WNS.PackageSID, Secret: c.WNS.Secret},
 	} {
-		if _, has := a.Credential(lent.Platform); !has {
+		if len(a.CredentialsFor(lent.Platform)) == 0 {
 			lent.Sandbox = true
 			a.Credentials = append(a.Credentials, lent)
 		}

@@ -25,6 +25,7 @@ func (v vendors) register(ops *httpapi.Ops) {
 	ops.Handle("/sandbox/acts", v.acts)
 	ops.Handle("/sandbox/conduct", v.conduct)
 	ops.Handle("/sandbox/keys", v.keys)
+	ops.Handle("/sandbox/certificates", v.certificates)
 }
 
 // devicePatch is the body of PATCH /sandbox/devices/{address}; what is not named
@@ -153,8 +154,8 @@ func (v vendors) acts(_ context.Context, r httpapi.OpsRequest) (any, error) {
 	return v.Acts(), nil
 }
 
-// keys makes one more APNs key (POST {"teamId":…,"environment":…}) or revokes one
-// (DELETE ?keyId=…).
+// keys tells how the APNs keys were used (GET), makes one more (POST
+// {"teamId":…,"environment":…}) or revokes one (DELETE ?keyId=…).
 func (v vendors) keys(_ context.Context, r httpapi.OpsRequest) (any, error) {
 	switch r.Method {
 	case http.MethodPost:
@@ -175,8 +176,32 @@ func (v vendors) keys(_ context.Context, r httpapi.OpsRequest) (any, error) {
 	case http.MethodDelete:
 		v.RevokeAPNsKey(r.Query.Get("keyId"))
 		return nil, nil //nolint:nilnil // an empty object
+	case http.MethodGet:
+		return v.KeyUses(), nil
 	}
-	return nil, carillon.Errorf(carillon.CodeMethodNotAllowed, "", "POST, or DELETE with ?keyId=")
+	return nil, carillon.Errorf(carillon.CodeMethodNotAllowed, "", "GET, POST, or DELETE with ?keyId=")
+}
+
+// certificateLife is how long a push certificate of Apple's lives.
+const certificateLife = 365 * 24 * time.Hour
+
+// certificates makes an APNs certificate (POST {"bundle":…,"environment":…}).
+func (v vendors) certificates(_ context.Context, r httpapi.OpsRequest) (any, error) {
+	if r.Method != http.MethodPost {
+		return nil, carillon.Errorf(carillon.CodeMethodNotAllowed, "", "POST")
+	}
+	var want struct {
+		Bundle      string `json:"bundle"`
+		Environment string `json:"environment"`
+	}
+	if err := json.Unmarshal(r.Body, &want); err != nil {
+		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "", `want {"bundle":"com.example.news","environment":"production"}: %v`, err)
+	}
+	c, err := v.IssueAPNsCertificate(want.Bundle, want.Environment, v.Now().Add(certificateLife))
+	if err != nil {
+		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "bundle", "%v", err)
+	}
+	return c, nil
 }
 
 // conduct tells (GET) or changes (PATCH) how the vendors always are.

@@ -90,6 +90,9 @@ func access() map[string]string {
 		"PUT /api/v1/apps/{host}/identities":                    "401 403 403 403 403 403 403 409",
 		"PUT /api/v1/me/endpoints/{installationId}":             "401 200 200 403 403 403 403 403",
 		"PUT /api/v1/users/{id}/endpoints/{installationId}":     "401 200 403 403 200 403 403 403",
+
+		"DELETE /api/v1/apps/{host}/credentials/{platform}/{set}": "401 403 403 403 403 403 403 409",
+		"PUT /api/v1/apps/{host}/credentials/{platform}/{set}":    "401 403 403 403 403 403 403 409",
 	}
 }
 
@@ -111,8 +114,11 @@ func bodies() map[string]string {
 		"PUT /api/v1/apps/{host}/clients":                   `{"clients":["a"]}`,
 		"PUT /api/v1/apps/{host}/identities":                `{"identities":[]}`,
 		"PUT /api/v1/apps/{host}/credentials/{platform}":    `{}`,
-		"POST /api/v1/me/feed/ack":                          `{"position":"POS"}`,
-		"POST /api/v1/users/{id}/feed/ack":                  `{"position":"POS"}`,
+
+		"PUT /api/v1/apps/{host}/credentials/{platform}/{set}": `{}`,
+
+		"POST /api/v1/me/feed/ack":         `{"position":"POS"}`,
+		"POST /api/v1/users/{id}/feed/ack": `{"position":"POS"}`,
 	}
 }
 
@@ -196,7 +202,7 @@ func tenants(ctx context.Context, t *testing.T, s *system) {
 			if method == "DELETE" && strings.HasSuffix(pattern, "{nid}") {
 				id, position = send()
 			}
-			fill := strings.NewReplacer("{id}", "dev.alice", "{nid}", id, "{installationId}", planted, "{host}", "a.localhost", "{platform}", "ios", "NID", id, "POS", position)
+			fill := strings.NewReplacer("{id}", "dev.alice", "{nid}", id, "{installationId}", planted, "{host}", "a.localhost", "{platform}", "ios", "{set}", "dev", "NID", id, "POS", position)
 			status, body, _ := asks(who.claims, method, fill.Replace(pattern), fill.Replace(bodies()[route]))
 			row = append(row, fmt.Sprint(status))
 			may := who.name == "alice" || who.name == "app a"

@@ -3,6 +3,8 @@ package apns
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -33,7 +35,8 @@ type Sender struct {
 	cfg         Config
 	environment string
 	bundles     []string // the app's bundle ids
-	signer      *signer
+	signer      *signer  // nil: a certificate speaks for the app
+	certified   token    // what stands for its token then
 	pool        *h2.Pool
 	clock       *carillon.Clock
 	to          carillon.Receiver
@@ -78,8 +81,8 @@ type batch struct {
 	parser fastjson.Parser
 }
 
-// New makes a sender for the app that cred belongs to. It reads the key and
-// starts nothing. An appId of one of the app's bundle ids with the suffix of a
+// New makes a sender for the app that cred belongs to. It reads the key, or the
+// certificate, and starts nothing. An appId of one of the app's bundle ids with the suffix of a
 // push type is a topic of that type.
 func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *carillon.Clock, log *slog.Logger, bundles ...string) (*Sender, error) {
 	if cfg.ServerErrorWait <= 0 {
@@ -89,8 +92,17 @@ func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *cari
 	if err != nil {
 		return nil, err
 	}
-	sign, err := newSigner(&cred)
-	if err != nil {
+	var sign *signer
+	if cred.Certificate {
+		certificate, err := readCertificate(&cred, clock.Now())
+		if err != nil {
+			return nil, err
+		}
+		if site.TLS == nil {
+			return nil, errors.New("a certificate needs https")
+		}
+		site.TLS.Certificates = []tls.Certificate{certificate}
+	} else if sign, err = newSigner(&cred); err != nil {
 		return nil, err
 	}
 	s := &Sender{
@@ -139,8 +151,11 @@ func (s *Sender) Send(pushes []carillon.Push) {
 		if sh.local = s.refusal(p, sh.topic, &o, signs, now); sh.local.Class == carillon.Open && !sh.encode(p, sh.topic, &o, now) {
 			sh.local = carillon.Outcome{Class: carillon.Rejected, Reason: reasonTooLarge}
 		}
-		if sh.local.Class != carillon.Open {
+		switch {
+		case sh.local.Class != carillon.Open:
 			sh.Request = h2.Request{}
+		case s.signer == nil:
+			sh.Fields = sh.Fields[1:] // without authorization
 		}
 		b.out = append(b.out, &sh.Shot)
 	}
@@ -150,6 +165,9 @@ func (s *Sender) Send(pushes []carillon.Push) {
 
 // signs tells whether provider tokens can be made.
 func (s *Sender) signs(now time.Time) bool {
+	if s.signer == nil {
+		return true
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, err := s.signer.token(now, &s.fresh)
@@ -160,7 +178,15 @@ func (s *Sender) signs(now time.Time) bool {
 }
 
 // prepare gives pushes the provider token of the connection that they go on.
+// Under a certificate there is none.
 func (s *Sender) prepare(c *h2.PoolConn, shots []*h2.Shot) {
+	if s.signer == nil {
+		for _, p := range shots {
+			sh := p.Owner.(*shot) //nolint:forcetypeassert // every Owner is ours
+			sh.token = &s.certified
+		}
+		return
+	}
 	u, ok := c.Data.(*use)
 	if !ok {
 		u = &use{}
@@ -238,7 +264,7 @@ func (s *Sender) consider(o *carillon.Outcome, sh *shot, now time.Time) {
 	switch {
 	case o.Reason == "ExpiredProviderToken" && t.proven.Load():
 		o.Class, o.After = carillon.Transient, time.Second // the key is good
-	case o.Reason == "TooManyProviderTokenUpdates":
+	case o.Reason == "TooManyProviderTokenUpdates" && s.signer != nil:
 		s.signer.hold(t) // another one would make it worse
 	case o.Reason == "ExpiredProviderToken":
 		if since := now.Sub(s.renewed); since >= 0 && since < renewEvery {

@@ -13,6 +13,7 @@ import (
 // server checks them.
 type apns struct {
 	keys    *apnsKeys
+	certs   *apnsCertificates
 	devices *devices
 
 	mu    sync.Mutex
@@ -47,7 +48,7 @@ func (a *apns) judge(r *request, now time.Time) (message, reply) {
 	if status, reason, since := a.deviceFault(&m, now); status != 0 {
 		return m, a.refuse(id, status, reason, since)
 	}
-	if status, reason := a.checkToken(r, now); status != 0 {
+	if status, reason := a.checkCredential(r, now); status != 0 {
 		return m, a.refuse(id, status, reason, now)
 	}
 	if status, reason := payloadFault(r); status != 0 {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -27,6 +28,8 @@ type apnsKey struct {
 	id, team    string
 	environment string // "": both
 	public      *ecdsa.PublicKey
+	used        atomic.Int64 // pushes that came with a token of it
+	last        atomic.Int64 // when the last one did, milliseconds since 1970
 }
 
 // apnsKeys is all of them, by id.
@@ -56,6 +59,30 @@ func (k *apnsKeys) find(id any) *apnsKey {
 	defer k.mu.Unlock()
 	s, _ := id.(string)
 	return k.by[s]
+}
+
+// KeyUse tells how an APNs key was used.
+type KeyUse struct {
+	KeyID  string `json:"keyId"`
+	TeamID string `json:"teamId"`
+	// Pushes came with a token of it, the last one at Last (zero: none did).
+	Pushes int64     `json:"pushes"`
+	Last   time.Time `json:"last,omitzero"`
+}
+
+// KeyUses is how the APNs keys that are known were used, in no order.
+func (s *Server) KeyUses() []KeyUse {
+	s.apnsKeys.mu.Lock()
+	defer s.apnsKeys.mu.Unlock()
+	uses := []KeyUse{}
+	for _, k := range s.apnsKeys.by {
+		u := KeyUse{KeyID: k.id, TeamID: k.team, Pushes: k.used.Load()}
+		if u.Pushes > 0 {
+			u.Last = time.UnixMilli(k.last.Load())
+		}
+		uses = append(uses, u)
+	}
+	return uses
 }
 
 // APNsKey is one more authentication key, for tests of teams, environments and of
@@ -130,6 +157,10 @@ func (a *apns) checkToken(r *request, now time.Time) (int, string) {
 		return 403, "InvalidProviderToken"
 	}
 	p, ok := a.verify(tok)
+	if ok {
+		p.key.used.Add(1)
+		p.key.last.Store(now.UnixMilli())
+	}
 	switch {
 	case !ok || p.issued.After(now.Add(apnsTokenAge)):
 		return 403, "InvalidProviderToken"

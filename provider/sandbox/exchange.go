@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/hex"
 	"time"
 )
@@ -40,6 +41,8 @@ type sticky struct {
 	since   time.Time
 	tooMany bool // tokens: the connection stays spoilt
 	expired bool // APNs: an expired token was seen, the connection stays wedged
+
+	certificate *x509.Certificate // the client's, if it showed one
 }
 
 // get is the first header of that name, "" when there is none.

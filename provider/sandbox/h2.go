@@ -84,6 +84,9 @@ func newH2conn(s *Server, d *door, nc *tls.Conn, raw *readAhead) *h2conn {
 		set:  settingsOf(d.vendor, s.cfg.Mode, d.conduct.Load()),
 		open: map[uint32]*stream{}, done: make(chan struct{}),
 	}
+	if shown := nc.ConnectionState().PeerCertificates; len(shown) > 0 {
+		c.sticky.certificate = shown[0]
+	}
 	c.recvWin = c.set.connWindow
 	c.dec = hpack.NewDecoder(4096, c.emit)
 	c.dec.SetMaxStringLength(maxFrame)

@@ -89,7 +89,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.apnsKeys.add(&apnsKey{id: s.keys.APNs.KeyID, team: s.keys.APNs.TeamID, public: &s.keys.apns.PublicKey})
 	s.devices.rules = s.Conduct
-	s.doors[0].rules = &apns{keys: &s.apnsKeys, devices: s.devices}
+	s.doors[0].rules = &apns{keys: &s.apnsKeys, certs: newAPNsCertificates(s.ca.cert), devices: s.devices}
 	s.doors[1].rules = &fcm{keys: s.keys, tokens: &s.tokens, devices: s.devices, how: &s.doors[1].conduct}
 	s.doors[2].rules = &wns{tokens: &s.tokens, devices: s.devices}
 	return s, nil
@@ -120,6 +120,9 @@ func (s *Server) listen(leaf tls.Certificate) error {
 				Certificates: []tls.Certificate{leaf}, NextProtos: d.protos, MinVersion: tls.VersionTLS12,
 				DynamicRecordSizingDisabled: true,
 			},
+		}
+		if d.vendor == APNs { // certificates are judged by request, as Apple does
+			one.tls.ClientAuth = tls.RequestClientCert
 		}
 		s.doors = append(s.doors, one)
 		how, set := s.cfg.Conduct[d.vendor]
