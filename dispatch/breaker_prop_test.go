@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -26,7 +27,7 @@ func TestBreakerHeals(t *testing.T) {
 			default:
 				o := anyAnswer(t)
 				was := b.shut
-				if changed := b.answer(o, rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "endpoint"), now, 0.5); b.shut != was && !changed {
+				if changed := b.answer(o, rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "endpoint"), rapid.Bool().Draw(t, "probe"), now, 0.5); b.shut != was && !changed {
 					t.Fatalf("%v changed it from shut=%v silently", o, was)
 				}
 			}
@@ -41,7 +42,7 @@ func TestBreakerHeals(t *testing.T) {
 		if !b.probe(now) {
 			t.Fatal("no probe after its time")
 		}
-		if !b.answer(carillon.Outcome{Class: carillon.Accepted}, "a", now, 0) || b.shut {
+		if !b.answer(carillon.Outcome{Class: carillon.Accepted}, "a", true, now, 0) || b.shut {
 			t.Fatal("a good answer leaves it shut")
 		}
 	})
@@ -55,13 +56,13 @@ func TestBreaker(t *testing.T) {
 	bad := carillon.Outcome{Class: carillon.WrongCredential}
 	var b breaker
 	for range 100 {
-		b.answer(bad, "one", 0, 0)
+		b.answer(bad, "one", false, 0, 0)
 	}
 	if b.shut {
 		t.Error("one device's foreign token shuts the lane of all")
 	}
 	for _, e := range []string{"two", "three", "four"} {
-		b.answer(bad, e, 0, 0)
+		b.answer(bad, e, false, 0, 0)
 	}
 	if !b.shut || b.why != shutCredential {
 		t.Errorf("four devices in a row: %+v", b)
@@ -70,8 +71,57 @@ func TestBreaker(t *testing.T) {
 		t.Error("a probe before its time")
 	}
 	b = breaker{}
-	b.answer(carillon.Outcome{Class: carillon.ThrottledSender, After: 90_000_000_000}, "one", 0, 0)
+	b.answer(carillon.Outcome{Class: carillon.ThrottledSender, After: 90_000_000_000}, "one", false, 0, 0)
 	if !b.shut || b.until != 90_000 {
 		t.Errorf("the vendor asks for 90 s: %+v", b)
+	}
+}
+
+// What was handed off before the lane shut comes back in dozens: it prolongs
+// nothing, and a good answer among it opens the lane at once, unless the vendor
+// asked us to wait.
+func TestBreakerAndLateAnswers(t *testing.T) {
+	silent, throttled := carillon.Outcome{Class: carillon.Unknown}, carillon.Outcome{Class: carillon.ThrottledSender, After: 30 * time.Second}
+	good := carillon.Outcome{Class: carillon.Accepted}
+	var b breaker
+	for range 1000 {
+		b.answer(silent, "one", false, 0, 0)
+	}
+	if !b.shut || b.until != shutFirst {
+		t.Errorf("shut until %d ms after a thousand answers, want %d", b.until, shutFirst)
+	}
+	if !b.answer(good, "one", false, 1, 0) || b.shut {
+		t.Error("an answer that speaks for the way out does not open it")
+	}
+	b.answer(throttled, "one", false, 0, 0)
+	if b.answer(good, "two", false, 1, 0); !b.shut {
+		t.Error("a late answer opens a lane that shall wait")
+	}
+	if b.answer(throttled, "two", false, 10, 0); b.until != 30_010 {
+		t.Errorf("shut until %d ms", b.until)
+	}
+	if b.answer(good, "two", true, 40_000, 0); b.shut {
+		t.Error("a probe's good answer does not open it")
+	}
+}
+
+// A vendor that comes back is found within seconds, however long it was out,
+// and even while the last probe waits for its answer.
+func TestBreakerProbesSoon(t *testing.T) {
+	var b breaker
+	b.stalled(stallAfter, 0, 1)
+	now := int64(0)
+	for range 100 {
+		last := now
+		if now = b.next(); now-last > shutLast*5/4 {
+			t.Fatalf("a probe after %d ms", now-last)
+		}
+		if !b.probe(now) || b.probe(now) {
+			t.Fatal("not one probe at its time")
+		}
+		if b.next() > now+probeTimeout {
+			t.Fatalf("with a silent probe, the next one after %d ms", b.next()-now)
+		}
+		b.answer(carillon.Outcome{Class: carillon.Transient}, "one", true, now, 1)
 	}
 }

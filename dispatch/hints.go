@@ -40,6 +40,9 @@ type waiting struct {
 	rows     int64 // written and not removed
 	recalled int   // of those, how many are with a shard
 	cursor   *carillon.ParkedRow
+	// tried is the row that the last probe took: the next one takes another, as
+	// what failed once and parks again may fail for reasons of its own.
+	tried *carillon.ParkedRow
 	// looked is how far the shut lane's rows were looked through for expired
 	// ones, nextLook when to go on.
 	looked   *carillon.ParkedRow
@@ -154,10 +157,15 @@ func (q *waiting) rewind(content carillon.Seq) {
 	}
 }
 
-// noteParked tells that a parked row was written.
-func (h *hints) noteParked(w waitingLane, content carillon.Seq) {
+// noteParked tells that a parked row was written; again, that a vendor had the
+// delivery before: it keeps no order any more.
+func (h *hints) noteParked(w waitingLane, content carillon.Seq, again bool) {
 	h.mu.Lock()
-	h.parked[w].rewind(content)
+	q := h.parked[w]
+	q.rewind(content)
+	if !again && q.tried != nil && content <= q.tried.Ref.Content {
+		q.tried = nil
+	}
 	h.mu.Unlock()
 	nudge(h.wake)
 }
@@ -304,7 +312,11 @@ func (k *keeper) drain(w waitingLane, n int, probe bool) int {
 	h := k.hints
 	h.mu.Lock()
 	q := h.parked[w]
-	room, cursor := min(n, recallBatch-q.recalled), q.cursor
+	room, at := min(n, recallBatch-q.recalled), &q.cursor
+	if probe {
+		at = &q.tried
+	}
+	cursor := *at
 	h.mu.Unlock()
 	if !probe { // more would only wait in memory
 		room = min(room, k.credits.room(k.d.lane(w.lane).index, w.low))
@@ -322,7 +334,7 @@ func (k *keeper) drain(w waitingLane, n int, probe bool) int {
 				continue
 			}
 			h.mu.Lock()
-			q.cursor = &rows[i]
+			*at = &rows[i]
 			h.mu.Unlock()
 			k.d.recall(r)
 			sent++

@@ -225,7 +225,7 @@ func (l *lane) changed() {
 func (l *lane) admits(now int64) (open bool, until int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.breaker.closed() && !l.slow.Load(), max(l.breaker.until, now)
+	return !l.breaker.closed() && !l.slow.Load(), max(l.breaker.next(), now)
 }
 
 // probe takes the turn of the one delivery that tries a shut lane.
@@ -306,6 +306,7 @@ func (l *lane) reject(ctx context.Context) {
 func (l *lane) reopen() {
 	l.mu.Lock()
 	if l.breaker.closed() && l.breaker.why == shutCredential {
+		l.breaker.unprobe()
 		l.breaker.until = l.d.deps.Clock.UnixMilli()
 		l.changed()
 	}
@@ -341,7 +342,7 @@ func (l *lane) judge(batch []carillon.Answer) {
 	for i := range batch {
 		d := batch[i].Ref.(*delivery) //nolint:forcetypeassert // every push of ours carries one
 		// The address tells devices apart: many users name theirs alike.
-		if l.breaker.answer(batch[i].Outcome, d.endpoint.Address, now, rand.Float64()) { //nolint:gosec // jitter needs no secrecy
+		if l.breaker.answer(batch[i].Outcome, d.endpoint.Address, d.probe, now, rand.Float64()) { //nolint:gosec // jitter needs no secrecy
 			l.changed()
 		}
 	}

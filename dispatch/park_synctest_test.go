@@ -158,3 +158,40 @@ func TestGoneLeavesWithACap(t *testing.T) {
 		r.wantPositions(10, 10)
 	})
 }
+
+// A vendor that comes back is found within seconds, though the oldest of what is
+// parked is for a device that it never serves: each probe takes another one.
+func TestLaneOpensSoonAfterAnOutage(t *testing.T) {
+	run(t, func(r *rig) {
+		const users = 40
+		var out atomic.Bool
+		out.Store(true)
+		r.v.replies(func(p carillon.Push) carillon.Outcome {
+			if out.Load() || p.User.ID == "dev.u0" {
+				return failing(p)
+			}
+			return accept(p)
+		})
+		for i := range users {
+			r.feed(r.joins(user(fmt.Sprintf("dev.u%d", i)), "i", carillon.IOS))
+		}
+		for n := range 3 {
+			for i := range users {
+				r.feed(r.sends(user(fmt.Sprintf("dev.u%d", i)), fmt.Sprint(n)))
+			}
+		}
+		pass(5 * time.Minute)
+		out.Store(false)
+		const soon = 2 * shutLast * 5 / 4 * time.Millisecond // a probe for the one that fails, and one
+		pass(soon)
+		r.store.mu.Lock()
+		defer r.store.mu.Unlock()
+		for u, items := range r.store.items {
+			for _, it := range items {
+				if c := it.Deliveries[0].Outcome.Class; c != carillon.Accepted && u.ID != "dev.u0" {
+					t.Fatalf("%s: %s, %v after the vendor came back", u.ID, c, soon)
+				}
+			}
+		}
+	})
+}

@@ -12,6 +12,7 @@ type note struct {
 	k      *keeper
 	due    int64        // a due row was written for then
 	parked carillon.Seq // a parked row of this content was written, in lane
+	again  bool         // of a delivery that a vendor had before
 	lane   waitingLane
 	recall *recall // a recalled hint is done with; its row is removed
 }
@@ -21,7 +22,7 @@ func (n *note) tell() {
 		n.k.hints.noteDue(n.due)
 	}
 	if n.parked != 0 {
-		n.k.hints.noteParked(n.lane, n.parked)
+		n.k.hints.noteParked(n.lane, n.parked, n.again)
 	}
 	if n.recall != nil {
 		n.k.hints.returned(n.recall, true)
@@ -111,7 +112,7 @@ func (s *shard) hintRow(p *pending, row *carillon.Delivery) {
 	case carillon.HintParked:
 		w := waitingLane{lane: carillon.Lane{Platform: row.Platform, Host: p.r.user.Host}, low: p.low()}
 		s.rows.Parked = append(s.rows.Parked, carillon.ParkedRow{Partition: p.k.partition, Lane: w.lane, Low: w.low, Ref: ref, Expires: p.item.Expires})
-		s.notes = append(s.notes, note{k: p.k, parked: ref.Content, lane: w})
+		s.notes = append(s.notes, note{k: p.k, parked: ref.Content, again: row.Attempts > 0, lane: w})
 	case carillon.HintNone:
 	}
 }
