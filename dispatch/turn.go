@@ -39,11 +39,22 @@ func (s *shard) send(d *delivery) {
 	case i < 0:
 		r.queues = append(r.queues, turn{endpoint: d.endpoint.ID, busy: d})
 		s.enqueue(d)
-	case len(r.queues[i].waiting) >= turnMost && d.p.recall == nil: // of the recalled there are few
+	case d.p.recall == nil && (len(r.queues[i].waiting) >= turnMost || s.silent(&r.queues[i], d)): // of the recalled there are few
 		s.park(d)
 	default:
 		r.queues[i].waiting = append(r.queues[i].waiting, d)
 	}
+}
+
+// silent tells whether a new delivery shall not wait in memory for its turn, as
+// the one before it is unanswered for too long while other lanes want to go on:
+// their records would stay in flight, and the partition's reader stand still. It
+// may wait while the reader is far from that, as what parks makes all that comes
+// after it park too.
+func (s *shard) silent(t *turn, d *delivery) bool {
+	return t.busy != nil && s.now-t.busy.queued > slowAfter && s.d.lanesOpen.Load() > 1 &&
+		d.p.k.inFlight.Load() > d.p.k.backlog()/2 &&
+		!d.p.clear && !d.probe && d.row().Attempts == 0
 }
 
 // enqueue puts a delivery on its way to its lane.
