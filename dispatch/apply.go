@@ -218,6 +218,9 @@ func (s *shard) planNew(r *resident, p *pending, old *carillon.Item, replay bool
 	}
 	p.item.Feed = seq
 	s.replaceOlder(r, p)
+	if old != nil {
+		s.endWaiting(r, p, old)
+	}
 	if !p.item.ID.IsZero() && len(r.entry.sync().Recent) > 0 { // it shall be shown again
 		s.setSync(r, r.entry.sync().Restore(p.note.ID))
 	}
@@ -357,20 +360,6 @@ func (s *shard) repeated(r *resident, seq carillon.Seq) bool {
 		return err
 	})
 	return found && idem.Seq != seq && idem.Expires > s.now
-}
-
-// replaceOlder ends what is under way of older versions of p's item.
-func (s *shard) replaceOlder(r *resident, p *pending) {
-	for _, q := range slices.Clone(r.keyed) {
-		if q == p || q.item.ID != p.item.ID || q.item.Created != p.item.Created || q.replaced {
-			continue
-		}
-		s.suppress(q, whyReplaced)
-		q.replaced = true
-		// The older record counts as applied with the next write, so the row that
-		// stands for it goes with that write.
-		p.hurry = p.hurry || !q.written
-	}
 }
 
 // redrive goes on with a plan that an earlier run wrote: only deliveries

@@ -222,9 +222,7 @@ func (s *shard) suppress(p *pending, why string) {
 		switch {
 		case d.row().Outcome.Class.Terminal():
 		case d.row().Hint != carillon.HintNone:
-			if p.over != "" { // else its hint finds the newer version and goes
-				s.endResting(p, d.row(), o)
-			}
+			s.endResting(p, d.row(), o)
 		case d.again: // its lane gives it back
 			d.again = false
 			s.end(d, o)

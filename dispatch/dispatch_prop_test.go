@@ -23,6 +23,7 @@ type world struct {
 	users   []carillon.User
 	alive   map[carillon.User]map[string]bool // the model of the directory
 	crashed bool
+	planned uint64 // deliveries, by all tests before
 	rid     byte
 }
 
@@ -213,6 +214,9 @@ func (w *world) finish() {
 	w.store.told(w.rt.Fatalf)
 	if !w.crashed {
 		w.once()
+		if n, planned := uint64(len(w.store.ended)), w.r.d.metrics.planned.Get()-w.planned; n != planned {
+			w.rt.Fatalf("%d deliveries were planned, and the end of %d was told", planned, n)
+		}
 	}
 }
 
@@ -297,6 +301,7 @@ func TestDispatchHoldsItsPromises(t *testing.T) {
 				users: []carillon.User{user("dev.a"), user("dev.b"), user("dev.c")},
 				alive: map[carillon.User]map[string]bool{},
 			}
+			w.planned = w.r.d.metrics.planned.Get()
 			defer func() { w.r.stop() }()
 			for _, u := range w.users {
 				w.alive[u] = map[string]bool{}

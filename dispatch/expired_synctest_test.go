@@ -9,7 +9,8 @@ import (
 )
 
 // What expires while its vendor is out is over then, not when the vendor comes
-// back: it neither counts as parked nor takes a probe's turn.
+// back: it neither counts as parked nor takes a probe's turn, and the log of
+// outcomes tells its end, once, though its item is no more.
 func TestParkedOnesExpire(t *testing.T) {
 	run(t, func(r *rig) {
 		r.v.replies(failing)
@@ -30,6 +31,13 @@ func TestParkedOnesExpire(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		if dues, parked := r.store.waiting(); dues+parked != 0 {
 			t.Errorf("%d due and %d parked rows are left", dues, parked)
+		}
+		told := map[carillon.Class]int{}
+		for _, e := range r.store.ended {
+			told[e.Delivery.Outcome.Class]++
+		}
+		if told[carillon.Expired] != n {
+			t.Errorf("of %d the log says %v", n, told)
 		}
 		if depth := r.k.hints.depth.Load(); depth != 0 {
 			t.Errorf("%d count as parked", depth)

@@ -39,6 +39,7 @@ type memory struct {
 	ended     []carillon.Ended
 	trims     []carillon.User
 	fault     error
+	now       func() int64 // nil: nothing expires
 }
 
 func newMemory() *memory {
@@ -75,6 +76,14 @@ func (m *memory) EndpointVersion(u carillon.User, id string) (carillon.Seq, erro
 }
 
 func (m *memory) Item(u carillon.User, created carillon.Seq) (*carillon.Item, error) {
+	it, err := m.Expired(u, created)
+	if it != nil && m.now != nil && it.Expires <= m.now() {
+		it = nil
+	}
+	return it, err
+}
+
+func (m *memory) Expired(u carillon.User, created carillon.Seq) (*carillon.Item, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	it, ok := m.items[u][created]
@@ -84,10 +93,6 @@ func (m *memory) Item(u carillon.User, created carillon.Seq) (*carillon.Item, er
 	it.Deliveries = slices.Clone(it.Deliveries)
 	m.floors[u].Merge(it.Content, &it.State)
 	return &it, nil
-}
-
-func (m *memory) Expired(u carillon.User, created carillon.Seq) (*carillon.Item, error) {
-	return m.Item(u, created) // it lets none expire
 }
 
 func (m *memory) Items(u carillon.User, before carillon.Seq, n int) ([]*carillon.Item, error) {
@@ -101,7 +106,9 @@ func (m *memory) Items(u carillon.User, before carillon.Seq, n int) ([]*carillon
 			if err != nil {
 				return nil, err
 			}
-			items = append(items, it)
+			if it != nil {
+				items = append(items, it)
+			}
 		}
 	}
 	return items, nil
@@ -494,6 +501,7 @@ func newRigAt(t *testing.T, cfg Config, store *memory, from, end carillon.Seq) *
 	clock := &carillon.Clock{}
 	v := &vendor{to: map[carillon.Lane]carillon.Receiver{}, room: 1000, now: clock.UnixMilli}
 	r := &rig{t: t, store: store, v: v, clock: clock, next: from}
+	store.now = clock.UnixMilli
 	d, err := New(cfg, Deps{Store: store, Vendors: v, Journal: &r.journal, IDs: &carillon.IDKey{1}, Clock: clock, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,107 @@
+package dispatch
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"carillon"
+)
+
+// told counts what the log of outcomes says of one version of a user's item.
+func (r *rig) told(content carillon.Seq) map[string]int {
+	r.store.mu.Lock()
+	defer r.store.mu.Unlock()
+	got := map[string]int{}
+	for _, e := range r.store.ended {
+		if e.Content == content {
+			got[e.Delivery.Endpoint+" "+e.Delivery.Outcome.Class.String()+" "+e.Delivery.Outcome.Reason]++
+		}
+	}
+	return got
+}
+
+// What an older version leaves waiting, parked or to be tried again, is over
+// with the row of the version that replaces it, and not when its hint comes up:
+// of a shut lane that may be hours later.
+func TestReplacementEndsWhatWaits(t *testing.T) {
+	for name, c := range map[string]struct {
+		written  bool // the older row is, when the newer record comes
+		recalled bool // the older version has one delivery in memory
+		answer   carillon.Outcome
+	}{
+		"parked":              {true, false, carillon.Outcome{Class: carillon.ThrottledSender, After: 10 * time.Minute}},
+		"parked, not written": {false, false, carillon.Outcome{Class: carillon.ThrottledSender, After: 10 * time.Minute}},
+		"due":                 {true, false, carillon.Outcome{Class: carillon.ThrottledEndpoint, After: 30 * time.Minute}},
+		"due, not written":    {false, false, carillon.Outcome{Class: carillon.ThrottledEndpoint, After: 30 * time.Minute}},
+		"due, one came up":    {true, true, carillon.Outcome{Class: carillon.ThrottledEndpoint, After: time.Minute}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(r *rig) {
+				alice, bob := user("dev.alice"), user("dev.bob")
+				r.feed(r.joins(alice, "i", carillon.IOS), r.joins(alice, "j", carillon.IOS), r.joins(bob, "b", carillon.IOS))
+				parks := c.answer.Class == carillon.ThrottledSender
+				if parks { // the lane is shut before it
+					r.feed(r.sends(bob, "first"))
+					r.v.answer(t, "b", c.answer)
+				}
+				older, newer := r.keyed(alice, "1", "k", 1), r.keyed(alice, "2", "k", 2)
+				var first carillon.Seq
+				if parks && !c.written {
+					first = r.feed(older, newer)
+				} else {
+					first = r.feed(older)
+				}
+				if !parks {
+					r.v.answer(t, "i", c.answer)
+					later := c.answer
+					later.After = 30 * time.Minute
+					r.v.answer(t, "j", later)
+				}
+				if c.written {
+					r.flush()
+				}
+				if c.recalled {
+					pass(75 * time.Second)
+					r.wantWaiting("i")
+				}
+				if c.written || !parks {
+					r.feed(newer)
+				}
+				r.flush()
+				got, want := r.told(first), map[string]int{"i suppressed replaced": 1, "j suppressed replaced": 1}
+				if c.recalled { // it was handed: its own outcome comes
+					delete(want, "i suppressed replaced")
+				}
+				if len(got) != len(want) || got["j suppressed replaced"] != 1 {
+					t.Errorf("the log has %v, want %v", got, want)
+				}
+				if _, parked := r.store.waiting(); int64(parked) != r.k.hints.depth.Load() {
+					t.Errorf("%d parked rows, and %d are counted", parked, r.k.hints.depth.Load())
+				}
+				r.store.mu.Lock()
+				for _, row := range r.store.dues {
+					if row.Ref.Content == first && (!c.recalled || row.Ref.Endpoint != "i") {
+						t.Errorf("a due row of the older version stays: %+v", row)
+					}
+				}
+				for _, row := range r.store.parked {
+					if row.Ref.Content == first {
+						t.Errorf("a parked row of the older version stays: %+v", row)
+					}
+				}
+				r.store.mu.Unlock()
+				r.v.replies(accept)
+				for len(r.v.waiting()) > 0 {
+					r.v.answer(t, r.v.waiting()[0], accept(carillon.Push{}))
+				}
+				time.Sleep(3 * time.Hour)
+				synctest.Wait()
+				r.store.told(t.Fatalf)
+				if n := r.k.inFlight.Load(); n != 0 {
+					t.Errorf("%d are still in flight", n)
+				}
+			})
+		})
+	}
+}
