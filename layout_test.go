@@ -33,7 +33,7 @@ const all = "*"
 // partners are the parts that a room's tests run against: the sandbox, the
 // embedded broker and the embedded store are products of their own, and a test
 // that meets the real thing is worth more than one that meets a mock.
-var partners = []string{"", "journal", "journal/embedded", "provider/sandbox", "store", "store/pebble", "store/conformance", "internal/auth", "internal/httpapi"}
+var partners = []string{"", "journal", "journal/embedded", "provider/sandbox", "store", "store/pebble", "store/conformance", "internal/auth", "internal/httpapi", "internal/apitest"}
 
 // rooms is the import map: who may import what of ours. Nothing else may.
 func rooms() map[string]room {
@@ -60,14 +60,15 @@ func rooms() map[string]room {
 		"store/pebble":      engine,
 		"store/cassandra":   engine,
 		"client":            {imports: []string{""}, tests: partners},
-		"internal/httpapi":  {imports: []string{""}},
+		"internal/httpapi":  {imports: []string{""}, tests: []string{"internal/apitest"}},
+		"internal/apitest":  {imports: []string{"internal/httpapi"}},
 		"internal/auth":     {imports: []string{""}},
 		"config": {imports: []string{
 			"", "gateway", "feed", "console", "journal", "journal/embedded", "dispatch", "provider", "provider/sandbox",
 			"store/pebble", "store/cassandra", "internal/httpapi", "internal/auth",
 		}},
 		"bench":        {imports: []string{"", "client", "provider/...", "provider"}, tests: partners},
-		"acceptance":   {imports: []string{"", "client"}},
+		"acceptance":   {imports: []string{"", "client"}, tests: []string{"internal/apitest"}},
 		"cmd/carillon": {imports: []string{all}},
 	}
 }
@@ -82,9 +83,10 @@ func homes() map[string][]string {
 		"github.com/dgraph-io/ristretto/v2":           {"dispatch", "internal/auth"},
 		"github.com/cockroachdb/pebble/v2":            {"store/pebble"},
 		"github.com/twmb/franz-go":                    {"journal/embedded"},
-		"github.com/goccy/go-yaml":                    {"config"},
+		"github.com/goccy/go-yaml":                    {"config", "internal/httpapi"},
 		"gopkg.in/yaml.v3":                            {},
 		"github.com/spf13/pflag":                      {},
+		"github.com/santhosh-tekuri/jsonschema/v6":    {"internal/apitest"},
 		"github.com/rogpeppe/go-internal":             {},
 		"go.uber.org/goleak":                          {"store/conformance"},
 		"pgregory.net/rapid":                          {"store/conformance"},

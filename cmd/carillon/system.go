@@ -315,6 +315,7 @@ func (s *system) openDoors(context.Context) error {
 	})
 	s.feed.Register(s.doors.Router())
 	s.doors.Batch()
+	s.doors.Describe()
 	s.doors.Origins(func(origin string) bool { return s.apps.Apps().HasOrigin(origin) })
 	audit, err := s.openAudit()
 	if err != nil {

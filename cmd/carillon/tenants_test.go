@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"carillon/config"
+	"carillon/internal/apitest"
 	"carillon/internal/auth"
 )
 
@@ -71,6 +72,7 @@ func access() map[string]string {
 		"GET /beta/users/{id}/notifications/$count":             "401 200 403 200 200 200 403 403",
 		"GET /beta/users/{id}/notifications/delta":              "401 200 403 200 200 200 403 403",
 		"GET /beta/users/{id}/notifications/{nid}":              "401 200 403 404 200 404 403 403",
+		"GET /openapi.json":                                     "200 200 200 200 200 200 200 200",
 		"PATCH /beta/me/notifications/{nid}":                    "401 200 404 404 400 400 400 403",
 		"PATCH /beta/users/{id}/notifications/{nid}":            "401 200 403 404 200 404 403 403",
 		"POST /api/v1/endpoints":                                "401 403 403 403 200 200 200 403",
@@ -124,7 +126,11 @@ func bodies() map[string]string {
 
 // TestTenants is every route by every kind of caller: an app can never read, send
 // to or learn of another app's users.
-func TestTenants(t *testing.T) {
+func TestTenants(t *testing.T) { serving(t, tenants) }
+
+// serving runs everything with two onboarded apps while a test looks at it.
+func serving(t *testing.T, look func(ctx context.Context, t *testing.T, s *system)) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "carillon.yaml")
 	if err := os.WriteFile(file, []byte("apps:\n  - {host: a.localhost, clients: [a]}\n  - {host: b.localhost, clients: [b]}\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -141,7 +147,7 @@ func TestTenants(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := e.serve(t.Context(), cfg, slog.New(slog.DiscardHandler), func(ctx context.Context, s *system) error {
-		tenants(ctx, t, s)
+		look(ctx, t, s)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -150,8 +156,7 @@ func TestTenants(t *testing.T) {
 
 func tenants(ctx context.Context, t *testing.T, s *system) {
 	t.Helper()
-	tr := &http.Transport{}
-	defer tr.CloseIdleConnections()
+	tr := apitest.Transport(t, nil)
 	asks := func(claims auth.DevClaims, method, path, body string) (int, string, http.Header) {
 		req, err := http.NewRequestWithContext(ctx, method, s.doors.URL()+path, strings.NewReader(body))
 		if err != nil {

@@ -32,6 +32,7 @@ func start(t *testing.T, cfg httpapi.Config, log *slog.Logger, register func(*ht
 		register(s.Router())
 	}
 	s.Batch()
+	s.Describe()
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}
