@@ -305,10 +305,10 @@ func kills(t *testing.T, p plan) {
 
 // audited is what `carillon audit --json` prints.
 type audited struct {
-	Closed                               bool
-	Items, Unsettled, Due, Parked, Stale int64
-	Deliveries                           map[string]int64
-	Problems                             []string
+	Closed                                       bool
+	Items, Unsettled, Due, Parked, Stale, Clears int64
+	Deliveries                                   map[string]int64
+	Problems                                     []string
 }
 
 // audit asks a running gateway.
