@@ -107,10 +107,30 @@ func (s *shard) register(r *resident, rec record) {
 	}
 	s.rows.Endpoints = append(s.rows.Endpoints, row)
 	s.change(r, eps)
-	if cur == nil && r.turnAt(reg.ID) >= 0 {
+	if cur == nil && s.flies(r, rec, reg.ID) {
 		s.oweBack(r, &reg)
 	}
 	s.claimed(r, rec, &reg)
+}
+
+// flies tells whether a push to an installation that comes may still arrive from
+// before it left. Of a replay nobody knows what the last run had handed off, but
+// only a user with notifications can have got any.
+func (s *shard) flies(r *resident, rec record, id string) (may bool) {
+	switch {
+	case r.turnAt(id) >= 0:
+		return true
+	case rec.f.Seq >= rec.win.k.replayEnd:
+		return false
+	case r.pendings != nil:
+		return true
+	}
+	s.must("items", func() error {
+		items, err := s.d.deps.Store.Items(r.user, carillon.MaxSeq, 1)
+		may = len(items) > 0
+		return err
+	})
+	return may
 }
 
 // outdated tells whether a replayed registration did its work before and its

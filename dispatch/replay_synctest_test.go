@@ -153,3 +153,46 @@ func TestReplacedRequestIsRemembered(t *testing.T) {
 		}
 	})
 }
+
+// A device that left with a push on its way, and came back while its user was
+// done with it elsewhere, is told to fetch, also when the process died before it
+// had written down that it came back: the push may arrive after the app has read
+// its feed.
+func TestReplayedReturnIsTold(t *testing.T) {
+	var kept *memory
+	alice, bob := user("dev.alice"), user("dev.bob")
+	var records []fed
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{Shards: 1}, newMemory())
+		defer r.stop()
+		play := func(f fed) carillon.Seq {
+			records = append(records, f)
+			return r.feed(f)
+		}
+		play(r.joins(alice, "i", carillon.IOS))
+		seq := play(r.sends(alice, "hello"))
+		r.wantWaiting("i")
+		play(leaves(alice, "i"))
+		play(r.changes(alice, r.id(alice, seq), "", dismissed()))
+		r.flush()
+		kept = r.store.clone()
+		play(r.joins(alice, "i", carillon.IOS))
+		play(r.joins(bob, "b", carillon.IOS))
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRigAt(t, Config{Shards: 1}, kept, carillon.MakeSeq(1, 0), carillon.MakeSeq(1, int64(len(records))))
+		defer r.stop()
+		r.v.replies(accept)
+		for _, f := range records {
+			r.feed(f)
+		}
+		pass(2 * backAfter * time.Millisecond)
+		var got []string
+		for _, p := range r.v.all() {
+			got = append(got, p.Endpoint.ID+" "+p.Kind.String())
+		}
+		if d := cmp.Diff([]string{"i tap"}, got); d != "" {
+			t.Errorf("pushes (-want +got):\n%s", d)
+		}
+	})
+}
