@@ -74,6 +74,8 @@ const (
 	WhyRead      = "read"
 	WhyDismissed = "dismissed"
 	WhyActivated = "activated"
+	// WhyFetched ends a fallback's toast: its device has the content.
+	WhyFetched = "fetched"
 )
 
 // Handled tells whether the user is done with the item, and why: then it rings

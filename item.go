@@ -119,6 +119,10 @@ type Item struct {
 	// the store merges them in on reading.
 	Deliveries []Delivery
 
+	// Scheduled tells that it waits for its time (deliverAt): no device sees it
+	// and nothing is planned. Its release gives it a content seq of its own.
+	Scheduled bool
+
 	// State is what the user did with it.
 	State State
 

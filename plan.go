@@ -11,6 +11,7 @@ const (
 	KindTap           // no content: the app comes and fetches
 	KindFallback      // the toast that follows unfetched raw content (iOS)
 	KindClear         // removes what was shown
+	KindRelease       // no push: lets a scheduled notification ring; in due rows only
 )
 
 // String is the name in deliveries and metrics.
@@ -26,6 +27,8 @@ func (k Kind) String() string {
 		return "fallback"
 	case KindClear:
 		return "clear"
+	case KindRelease:
+		return "release"
 	case KindNone:
 	}
 	return "none"
@@ -61,4 +64,19 @@ func kindFor(n *Notification, e *Endpoint) Kind {
 	default:
 		return KindData
 	}
+}
+
+// PlanToast tells whether the toast of n's fallback may follow a planned push:
+// on iOS, to an endpoint that gets the raw content, while n lives until then.
+// Due is when, counted from accepted (both milliseconds since 1970).
+func PlanToast(n *Notification, t *Target, accepted int64) (due int64, ok bool) {
+	due = accepted + int64(n.Fallback.Delay)*1000
+	return due, n.Fallback.Delay != 0 && t.Kind == KindData && t.Endpoint.Platform == IOS && due < n.Expires
+}
+
+// Fetched tells whether an endpoint has told that it saw its user's feed up to a
+// notification whose content is at that seq.
+func (y Sync) Fetched(e *Endpoint, content Seq) bool {
+	es := y.Of(e)
+	return es.Acked >= content
 }

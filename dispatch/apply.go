@@ -52,6 +52,8 @@ func (s *shard) apply(r *resident, rec record) {
 		s.acked(r, rec)
 	case journal.KindEvict:
 		s.evict(r, rec)
+	case journal.KindRelease:
+		s.release(r, rec)
 	default: // kinds whose rules are not built yet
 		s.d.metrics.unknownKinds.Inc()
 		s.skip(rec)
@@ -209,7 +211,13 @@ func (s *shard) notification(r *resident, rec record) {
 		}
 		r.idems = append(r.idems, p.idem)
 	}
-	if old != nil && old.Content == seq {
+	s.setOut(r, p, old, replay)
+}
+
+// setOut plans p, or goes on with the plan of an earlier run, and hands off what
+// is to be handed off.
+func (s *shard) setOut(r *resident, p *pending, old *carillon.Item, replay bool) {
+	if old != nil && old.Content == p.item.Content {
 		crash(crashReplay)
 		s.redrive(p, old)
 	} else {
@@ -243,6 +251,10 @@ func (s *shard) planNew(r *resident, p *pending, old *carillon.Item, replay bool
 	}
 	if !p.item.ID.IsZero() && len(r.entry.sync().Recent) > 0 { // it shall be shown again
 		s.setSync(r, r.entry.sync().Restore(p.note.ID))
+	}
+	if p.note.DeliverAt > s.now {
+		p.item.Scheduled, p.item.Planned = true, 0
+		return
 	}
 	s.targets = carillon.Plan(s.targets[:0], &p.note, r.entry.endpoints, s.now)
 	if p.note.Expires <= s.now {
@@ -394,7 +406,7 @@ func (s *shard) redrive(p *pending, old *carillon.Item) {
 		p.over = why
 	}
 	p.item.Deliveries = append(p.item.Deliveries[:0], old.Deliveries...)
-	p.reserve(len(old.Deliveries))
+	p.reserve(len(old.Deliveries), 0)
 	for i := range p.item.Deliveries {
 		row := &p.item.Deliveries[i]
 		if row.Outcome.Class.Terminal() || row.Hint != carillon.HintNone {

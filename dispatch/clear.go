@@ -216,7 +216,7 @@ func (s *shard) tell(r *resident, c *clearing, e *carillon.Endpoint, es *carillo
 		p.note.ID = ids[len(ids)-1]
 	}
 	p.deliveries = p.deliveries[:0]
-	p.reserve(1)
+	p.reserve(1, 0)
 	c.p, c.since = p, s.now
 	s.window(r)
 	d := p.add(0, e)
@@ -322,8 +322,7 @@ func (s *shard) recallClear(r *resident, rc *recall) {
 			s.setSync(r, r.entry.sync().With(es))
 		}
 	}
-	rc.k.giveBack(1)
-	s.removeHint(rc, s.now+1)
+	s.dropRecall(rc)
 }
 
 // settleDebts settles the records of a user whose endpoints know by rows that

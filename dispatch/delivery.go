@@ -143,7 +143,11 @@ func (r *resident) forget(p *pending) {
 
 // plan turns targets into deliveries of p.
 func (s *shard) plan(p *pending, targets []carillon.Target) {
-	p.reserve(len(targets))
+	toasts := 0
+	if p.note.Fallback.Delay != 0 {
+		toasts = s.toasts(p, targets)
+	}
+	p.reserve(len(targets), toasts)
 	for i, t := range targets {
 		e := t.Endpoint
 		p.item.Deliveries = append(p.item.Deliveries, carillon.Delivery{
@@ -152,13 +156,17 @@ func (s *shard) plan(p *pending, targets []carillon.Target) {
 		})
 		p.add(i, e)
 	}
-	s.d.metrics.planned.Add(len(targets))
+	if toasts > 0 {
+		s.planToasts(p, targets)
+	}
+	s.d.metrics.planned.Add(len(targets) + toasts)
 }
 
-// reserve makes room for n deliveries that never move.
-func (p *pending) reserve(n int) {
-	if cap(p.deliveries) < n {
-		p.deliveries = make([]delivery, 0, n)
+// reserve makes room for n deliveries that never move, and for resting ones, which
+// take no credits.
+func (p *pending) reserve(n, resting int) {
+	if cap(p.deliveries) < n+resting {
+		p.deliveries = make([]delivery, 0, n+resting)
 	}
 	if p.extra = max(n-1, 0); p.extra > 0 {
 		p.k.take(p.extra)

@@ -44,7 +44,7 @@ func (s *shard) endedHint(r *resident, rc *recall, it *carillon.Item) {
 		}) || it == nil {
 			return // the user was erased, or this comes very late
 		}
-		i := slices.IndexFunc(it.Deliveries, func(d carillon.Delivery) bool { return d.Endpoint == ref.Endpoint && d.Hint == rc.kind })
+		i := slices.IndexFunc(it.Deliveries, func(d carillon.Delivery) bool { return rc.of(&d) })
 		if i < 0 || it.Content != ref.Content || it.Deliveries[i].Outcome.Class.Terminal() {
 			return
 		}

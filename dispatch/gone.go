@@ -35,13 +35,14 @@ type leaver struct {
 }
 
 // causing is one record that applying another one causes, and what waits for its
-// acknowledgement: one of the three.
+// acknowledgement: one of the four.
 type causing struct {
 	home  *shard
 	entry journal.Entry
 	p     *pending // found its endpoint gone
 	joint *joint   // a registration, whose address is claimed
 	claim *claim   // an address's, whose former owner is evicted
+	due   *recall  // of a scheduled notification, which is released
 }
 
 func newLeaver(d *Dispatcher) *leaver {
@@ -162,5 +163,7 @@ func (s *shard) caused(c *causing) {
 		s.part1(c.joint)
 	case c.claim != nil:
 		s.owned(c.claim)
+	case c.due != nil:
+		s.dropRecall(c.due)
 	}
 }

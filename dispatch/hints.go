@@ -29,6 +29,11 @@ type recall struct {
 	probe bool // goes through a shut lane
 }
 
+// of tells whether it is a delivery's hint.
+func (rc *recall) of(d *carillon.Delivery) bool {
+	return d.Endpoint == rc.ref.Endpoint && d.Hint == rc.kind && (d.Kind == carillon.KindFallback) == (rc.ref.Kind == carillon.KindFallback)
+}
+
 // waitingLane is a lane's queue of parked deliveries of one priority.
 type waitingLane struct {
 	lane carillon.Lane

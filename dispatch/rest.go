@@ -128,6 +128,12 @@ func (s *shard) dropHint(p *pending) {
 	s.removeHint(rc, p.item.Expires)
 }
 
+// dropRecall ends a recalled hint that is of no use, or of no more.
+func (s *shard) dropRecall(rc *recall) {
+	rc.k.giveBack(1)
+	s.removeHint(rc, s.now+1)
+}
+
 func (s *shard) removeHint(rc *recall, expires int64) {
 	switch rc.kind {
 	case carillon.HintDue:
@@ -170,6 +176,10 @@ func (s *shard) recalled(r *resident, rc *recall) {
 		s.recallClear(r, rc)
 		return
 	}
+	if rc.ref.Kind == carillon.KindRelease {
+		s.recallScheduled(r, rc)
+		return
+	}
 	it := s.present(r, rc.ref.Created)
 	if s.broken {
 		return
@@ -177,15 +187,14 @@ func (s *shard) recalled(r *resident, rc *recall) {
 	at := -1
 	if it != nil && it.Content == rc.ref.Content {
 		at = slices.IndexFunc(it.Deliveries, func(d carillon.Delivery) bool {
-			return d.Endpoint == rc.ref.Endpoint && d.Hint == rc.kind && !d.Outcome.Class.Terminal()
+			return rc.of(&d) && !d.Outcome.Class.Terminal()
 		})
 	}
 	if at < 0 { // expired, replaced or over: the hint goes
 		if rc.probe {
 			s.lane(rc.lane.lane).unprobe()
 		}
-		rc.k.giveBack(1)
-		s.removeHint(rc, s.now+1)
+		s.dropRecall(rc)
 		s.endedHint(r, rc, it)
 		return
 	}

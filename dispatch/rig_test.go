@@ -179,7 +179,8 @@ func (m *memory) Write(rows *carillon.Rows, _ bool) error {
 		it := m.items[r.User][r.Created]
 		m.lateRows++
 		for i := range it.Deliveries {
-			if it.Content == r.Content && it.Deliveries[i].Endpoint == r.Endpoint {
+			toast := it.Deliveries[i].Kind == carillon.KindFallback
+			if it.Content == r.Content && it.Deliveries[i].Endpoint == r.Endpoint && toast == (r.Kind == carillon.KindFallback) {
 				it.Deliveries[i] = r.Delivery
 			}
 		}

@@ -111,6 +111,9 @@ func (s *shard) row(p *pending) {
 	for i := range p.item.Deliveries {
 		s.hintRow(p, &p.item.Deliveries[i])
 	}
+	if p.item.Scheduled {
+		s.releaseRow(p)
+	}
 	s.endedRows(p)
 	s.idemRow(p)
 	s.spendAll(p)

@@ -251,7 +251,10 @@ func (s *shard) answer(a *answer) {
 		return
 	}
 	row := d.row()
-	row.Handed, row.Answered, row.Kind = d.handed, a.at, a.kind
+	row.Handed, row.Answered = d.handed, a.at
+	if row.Kind != carillon.KindFallback { // whose turn tells it from the push before
+		row.Kind = a.kind
+	}
 	if !a.o.Unsent {
 		row.Attempts++
 	}

@@ -159,6 +159,12 @@ func (s *shard) changed(r *resident, rec record) {
 	t.state = next
 	s.keepState(t)
 	note := s.noteOf(t)
+	if t.item.Scheduled { // nobody has it; whoever is done with it need not be told
+		_, done := next.Handled()
+		t.item.Scheduled = !done
+		s.finish(r, rec, true)
+		return
+	}
 	if note.LocalState {
 		s.finish(r, rec, true)
 		return
@@ -197,6 +203,10 @@ func (s *shard) deleted(r *resident, rec record) {
 	t.state.Delete(rec.f.Seq, s.rec.At)
 	t.item.Body = nil
 	s.keepState(t)
+	if t.item.Scheduled {
+		s.finish(r, rec, true)
+		return
+	}
 	s.silence(t, &note, carillon.WhyDeleted)
 	y := r.entry.sync().Handle(note.ID, rec.f.Seq, t.item.Expires)
 	s.owe(r, y, s.rec.Delete.Installation, note.Targets, rec.f.Seq, t.item.Expires)

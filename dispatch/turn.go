@@ -107,6 +107,9 @@ func (s *shard) fresh(d *delivery) bool {
 		return false
 	}
 	d.endpoint = &e.endpoints[i]
+	if row.Kind == carillon.KindFallback {
+		return s.freshToast(d)
+	}
 	switch d.endpoint.Push {
 	case carillon.NoPush:
 		s.end(d, carillon.Outcome{Class: carillon.Suppressed, Reason: whyUnwanted})

@@ -141,6 +141,9 @@ func (f *Feed) changes(p *page, c *cursor, to carillon.Seq) (next carillon.Place
 // change appends one entry of the feed: the item, or that it is gone from what
 // the reader has. A first sync says nothing of what was gone before it.
 func (f *Feed) change(p *page, c *cursor, at carillon.Place) error {
+	if p.item.Scheduled { // nobody has seen it
+		return nil
+	}
 	reason := "deleted"
 	if !p.item.State.Deleted {
 		ok, err := c.filter.match(&p.entry)

@@ -115,7 +115,7 @@ func (f *Feed) fill(p *page, u carillon.User, c *cursor) (next carillon.Seq, err
 			return false
 		}
 		p.looked++
-		if it.State.Deleted {
+		if it.State.Deleted || it.Scheduled {
 			return true
 		}
 		p.of(it)
@@ -157,7 +157,7 @@ func (f *Feed) count(u carillon.User, by *filter) (n int, err error) {
 	e := entry{feed: f, user: u}
 	var failed error
 	_, err = f.deps.Store.History(u, 0, 0, true, func(it *carillon.Item) bool {
-		if it.State.Deleted {
+		if it.State.Deleted || it.Scheduled {
 			return true
 		}
 		e.of(it)

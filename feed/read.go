@@ -30,7 +30,7 @@ func (f *Feed) one(r *httpapi.Request) error {
 	if err != nil {
 		return err
 	}
-	if item.State.Deleted {
+	if item.State.Deleted || item.Scheduled && !bySender(r) {
 		return absent(id)
 	}
 	e := entry{feed: f, user: u, item: item}
@@ -47,6 +47,13 @@ func (f *Feed) one(r *httpapi.Request) error {
 	r.SetHeader("ETag", etag)
 	r.JSON(fasthttp.StatusOK, body)
 	return nil
+}
+
+// bySender tells whether a server calls, and not a user's device: it alone sees
+// what is scheduled.
+func bySender(r *httpapi.Request) bool {
+	p, _ := r.Principal.(*auth.Principal)
+	return p != nil && p.UserID == "" && r.Param("id") != ""
 }
 
 // item reads the row that the path names.

@@ -57,14 +57,14 @@ func TestBulk(t *testing.T) {
 		strings.Replace(line("", ""), `"userId":"",`, "", 1),
 		line("dev.alice", `,"subscriptionId":"x"`),
 		strings.Replace(line("", ""), `"userId":""`, `"subscriptionId":"x"`, 1),
-		line("dev.alice", `,"deliverAt":"2026-12-01T00:00:00Z"`),
+		line("dev.alice", `,"deliverAt":"tomorrow"`),
 		line("dev.alice", `,"x":"`+strings.Repeat("x", 64<<10)+`"`),
 	}, "\n")
 	got, summary := r.bulk(body)
 	want := []string{
 		"id", "id", "4  invalidRequest", "5 priority invalidRequest", "id", "id", "id",
 		"9 targetHostName accessDenied", "10 targetHostName accessDenied", "id", "12 userId invalidRequest", "13 userId invalidRequest",
-		"14 userId invalidRequest", "15 subscriptionId accessDenied", "16 deliverAt notSupported", "17  requestTooLarge",
+		"14 userId invalidRequest", "15 subscriptionId accessDenied", "16 deliverAt invalidRequest", "17  requestTooLarge",
 	}
 	if len(got) != len(want) {
 		t.Fatalf("%d lines, want %d: %v", len(got), len(want), got)

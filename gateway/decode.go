@@ -151,8 +151,11 @@ func (d *decoder) finish(now int64) {
 		d.extra = append(d.extra, '}')
 		n.Extra = d.extra
 	}
+	if n.DeliverAt <= now { // its time is past: at once
+		n.DeliverAt = 0
+	}
 	if !d.expiry {
-		n.Expires = now + carillon.DefaultLife.Milliseconds()
+		n.Expires = min(max(now, n.DeliverAt)+carillon.DefaultLife.Milliseconds(), now+carillon.MaxLife.Milliseconds())
 	}
 	if d.host == "" {
 		d.fault("targetHostName", "is required: the verified host name of your app")
@@ -221,7 +224,7 @@ func (d *decoder) value(m int) {
 	case memberSync:
 		d.stateSync()
 	case memberDeliverAt:
-		d.err = carillon.Errorf(carillon.CodeNotImplemented, "deliverAt", "scheduled sends: not built yet")
+		d.n.DeliverAt = d.time("deliverAt")
 	case memberUser:
 		d.user = d.str("userId")
 	case memberSubscription:
@@ -310,16 +313,21 @@ func (d *decoder) hostName() {
 }
 
 func (d *decoder) expires() {
-	s := d.str("expirationDateTime")
+	d.n.Expires, d.expiry = d.time("expirationDateTime"), true
+}
+
+// time reads a date and time of RFC 3339, as milliseconds since 1970.
+func (d *decoder) time(target string) int64 {
+	s := d.str(target)
 	if d.err != nil {
-		return
+		return 0
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		d.fault("expirationDateTime", "%.40q is not a date and time of RFC 3339 such as 2026-12-01T23:59:00Z", s)
-		return
+		d.fault(target, "%.40q is not a date and time of RFC 3339 such as 2026-12-01T23:59:00Z", s)
+		return 0
 	}
-	d.n.Expires, d.expiry = t.UnixMilli(), true
+	return t.UnixMilli()
 }
 
 // integer reads a number or, as samples of the original service send it, a

@@ -192,9 +192,9 @@ func TestDecodeRefuses(t *testing.T) {
 	f(`{"targetHostName":"a.example","payload":{"rawContent":"`+strings.Repeat("r", 4097)+`"}}`, "payload.rawContent", "4096")
 	f(`{"targetHostName":"a.example","payload":{"rawContent":{}}}`, "payload.rawContent", "string")
 
-	if _, err := decodeText(head+`,"deliverAt":"2026-12-01T00:00:00Z"}`, false); err == nil || err.Code != carillon.CodeNotImplemented || err.Target != "deliverAt" {
-		t.Errorf("deliverAt: %v", err)
-	}
+	f(head+`,"deliverAt":"tomorrow"}`, "deliverAt", "RFC 3339")
+	f(head+`,"deliverAt":5}`, "deliverAt", "string")
+	f(head+`,"deliverAt":"2999-12-01T00:00:00Z"}`, "deliverAt", "after expirationDateTime")
 }
 
 func refusesFallback(g func(rest, target, says string)) {

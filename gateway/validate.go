@@ -30,6 +30,9 @@ func (g *Gateway) validateOnly(r *httpapi.Request, s *send) error {
 		}
 		kind := g.fit(s, t)
 		rings[t.Endpoint.Platform][kind]++
+		if _, ok := carillon.PlanToast(&s.n, &t, r.Now()); ok {
+			rings[t.Endpoint.Platform][carillon.KindFallback]++
+		}
 		switch {
 		case kind != carillon.KindTap:
 		case t.Kind == carillon.KindTap:

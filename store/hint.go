@@ -178,7 +178,7 @@ func (r *keyReader) delivered(ref *carillon.Ref) {
 	ref.Content = carillon.Seq(r.uint64())
 	ref.User = r.user()
 	ref.Created = carillon.Seq(r.uint64())
-	if turn := r.byte(); turn > byte(TurnClear) {
+	if turn := r.byte(); turn > byte(TurnRelease) {
 		r.fail()
 	}
 	ref.Endpoint = string(r.b)

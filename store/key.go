@@ -77,7 +77,8 @@ type Turn byte
 const (
 	TurnPush Turn = iota
 	TurnFallback
-	TurnClear // of hints only: a clear is in no item's deliveries
+	TurnClear   // of hints only: a clear is in no item's deliveries
+	TurnRelease // likewise: a scheduled notification's
 )
 
 // TurnOf is the turn that a kind of push belongs to.
@@ -87,6 +88,8 @@ func TurnOf(k carillon.Kind) Turn {
 		return TurnFallback
 	case carillon.KindClear:
 		return TurnClear
+	case carillon.KindRelease:
+		return TurnRelease
 	case carillon.KindNone, carillon.KindAlert, carillon.KindData, carillon.KindTap:
 	}
 	return TurnPush

@@ -22,6 +22,7 @@ const (
 	itemState                  // state other than none
 	itemJournalled             // times that are not 0
 	itemPlanned
+	itemScheduled
 )
 
 // Bits of an item's state.
@@ -63,6 +64,7 @@ func AppendItem(dst []byte, it *carillon.Item) []byte {
 	set(itemState, it.State != carillon.State{})
 	set(itemJournalled, it.Journalled != 0)
 	set(itemPlanned, it.Planned != 0)
+	set(itemScheduled, it.Scheduled)
 
 	dst = append(dst, rowFormat)
 	dst = binary.AppendUvarint(dst, bits)
@@ -126,6 +128,7 @@ func decodeItem(b []byte, created carillon.Seq, it *carillon.Item, deliveries bo
 	if bits&itemState != 0 {
 		r.state(&it.State, created, it.Accepted)
 	}
+	it.Scheduled = bits&itemScheduled != 0
 	n := r.uvarint()
 	if n > uint64(len(r.b)) { // a delivery takes several bytes
 		r.bad = true

@@ -60,7 +60,7 @@ func TestItemRoundTrip(t *testing.T) {
 		want := &carillon.Item{
 			Created: seqs().Draw(t, "created"), Content: seqs().Draw(t, "content"), Partition: rapid.Int32().Draw(t, "partition"), ID: ids().Draw(t, "id"),
 			Accepted: times().Draw(t, "accepted"), Journalled: times().Draw(t, "journalled"), Planned: times().Draw(t, "planned"), Expires: times().Draw(t, "expires"),
-			Body: rapid.SliceOf(rapid.Byte()).Draw(t, "body"), Deliveries: rapid.SliceOfN(deliveries(), 0, 4).Draw(t, "deliveries"),
+			Scheduled: rapid.Bool().Draw(t, "scheduled"), Body: rapid.SliceOf(rapid.Byte()).Draw(t, "body"), Deliveries: rapid.SliceOfN(deliveries(), 0, 4).Draw(t, "deliveries"),
 			State: carillon.State{
 				Read: rapid.Bool().Draw(t, "read"), Action: carillon.UserAction(rapid.Byte().Draw(t, "action")), Deleted: rapid.Bool().Draw(t, "deleted"),
 				ReadSeq: seqs().Draw(t, "readSeq"), ActionSeq: seqs().Draw(t, "actionSeq"), DeletedSeq: seqs().Draw(t, "deletedSeq"), Changed: times().Draw(t, "changed"),

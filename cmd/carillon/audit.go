@@ -143,9 +143,11 @@ type auditReport struct {
 	// versions that were replaced, which go when their turn comes.
 	Due    int64 `json:"due"`
 	Parked int64 `json:"parked"`
-	// Clears are the endpoints that wait to be told of changes.
-	Clears int64 `json:"clears"`
-	Stale  int64 `json:"stale"`
+	// Clears are the endpoints that wait to be told of changes, Scheduled the
+	// notifications that wait for their time.
+	Clears    int64 `json:"clears"`
+	Scheduled int64 `json:"scheduled"`
+	Stale     int64 `json:"stale"`
 	// Problems are the first of them, a line each.
 	Problems     []string `json:"problems"`
 	ProblemCount int64    `json:"problemCount"`
@@ -170,7 +172,7 @@ func (r *auditReport) write(w io.Writer) {
 			counted(p.Ranges, "range"), counted(p.Records, "record"), p.Planned, classes(p.Terminal, p.Open))
 	}
 	fmt.Fprintf(w, "live          %s, deliveries: %s\n", counted(r.Items, "settled item"), classes(r.Deliveries, 0))
-	fmt.Fprintf(w, "waiting       %d due, %d parked, %d of replaced versions, %d clears; %s not settled yet\n", r.Due, r.Parked, r.Stale, r.Clears, counted(r.Unsettled, "item"))
+	fmt.Fprintf(w, "waiting       %d due, %d parked, %d of replaced versions, %d clears, %d scheduled; %s not settled yet\n", r.Due, r.Parked, r.Stale, r.Clears, r.Scheduled, counted(r.Unsettled, "item"))
 	for _, p := range r.Problems {
 		fmt.Fprintf(w, "PROBLEM       %s\n", p)
 	}

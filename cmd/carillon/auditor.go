@@ -187,6 +187,10 @@ func (a *auditor) dues(ctx context.Context) (err error) {
 			a.report.Clears++
 			return ctx.Err() == nil
 		}
+		if row.Ref.Kind == carillon.KindRelease { // likewise, until it is released
+			a.report.Scheduled++
+			return ctx.Err() == nil
+		}
 		a.report.Due++
 		err = a.hint(&row.Ref, row.Partition, func(d *carillon.Delivery) bool { return d.Hint == carillon.HintDue && d.Due == row.At })
 		return err == nil && ctx.Err() == nil

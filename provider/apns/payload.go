@@ -66,7 +66,7 @@ func appendBody(dst []byte, p *carillon.Push, pushType string, o *options) ([]by
 		dst = appendAlert(dst, p, n.Fallback.Title, n.Fallback.Body, o)
 	case carillon.KindClear:
 		dst = appendClear(dst, p)
-	case carillon.KindTap, carillon.KindNone:
+	case carillon.KindTap, carillon.KindRelease, carillon.KindNone:
 		return appendTap(dst, p, pushType, p.Kind), p.Kind
 	}
 	if len(dst)-from > limit(pushType) {
@@ -102,7 +102,11 @@ func appendClear(dst []byte, p *carillon.Push) []byte {
 
 func appendAlert(dst []byte, p *carillon.Push, title, body string, o *options) []byte {
 	dst = append(dst, `{"aps":{`...)
-	dst = append(appendText(dst, title, body, o), '}')
+	if p.Kind == carillon.KindFallback {
+		dst = appendToast(dst, title, body)
+	} else {
+		dst = append(appendText(dst, title, body, o), '}')
+	}
 	n := p.Notification
 	dst = appendSound(dst, o)
 	if n.Badge >= 0 {
@@ -127,6 +131,16 @@ func appendAlert(dst []byte, p *carillon.Push, title, body string, o *options) [
 		return append(appendMark(dst, p, p.Kind), '}', '}')
 	}
 	return appendData(dst, p, o)
+}
+
+// appendToast appends the alert member of a fallback's toast: its own text, as
+// the options' keys stand for the raw content's.
+func appendToast(dst []byte, title, body string) []byte {
+	dst = wire.AppendMember(append(wire.AppendName(dst, "alert"), '{'), "title", title)
+	if body != "" {
+		dst = wire.AppendMember(dst, "body", body)
+	}
+	return append(dst, '}')
 }
 
 // appendText appends the alert member, which stays open. A loc-key stands in

@@ -51,7 +51,7 @@ func (t *topic) takes(p *carillon.Push, o *options) bool {
 		return t.push == o.pushType()
 	case carillon.KindTap: // a Live Activity cannot fetch
 		return t.push == o.pushType() && t.push != "liveactivity"
-	case carillon.KindFallback, carillon.KindClear, carillon.KindNone:
+	case carillon.KindFallback, carillon.KindClear, carillon.KindRelease, carillon.KindNone:
 	}
 	return t.push == ""
 }

@@ -68,7 +68,7 @@ func appendBody(dst []byte, p *carillon.Push, parser *fastjson.Parser, now int64
 		m.android()
 	case carillon.KindClear:
 		m.clear()
-	case carillon.KindTap, carillon.KindNone:
+	case carillon.KindTap, carillon.KindRelease, carillon.KindNone:
 		m.tap()
 	}
 	if m.size > maxPayload {

@@ -47,7 +47,7 @@ func appendBody(dst []byte, p *carillon.Push, o *options) ([]byte, carillon.Kind
 			dst = wire.AppendList(dst, "ids", p.Cleared)
 		}
 		dst = append(dst, '}', '}')
-	case carillon.KindTap, carillon.KindNone:
+	case carillon.KindTap, carillon.KindRelease, carillon.KindNone:
 		return append(appendMark(dst, p, p.Kind), '}', '}'), p.Kind
 	}
 	if len(dst)-from > maxPayload {
