@@ -230,7 +230,9 @@ func (s *shard) suppress(p *pending, why string) {
 		switch {
 		case d.row().Outcome.Class.Terminal():
 		case d.row().Hint != carillon.HintNone:
-			s.endResting(p, d.row(), o)
+			if !p.written { // else it may have moved since: its row knows where it rests
+				s.endResting(p, d.row(), o)
+			}
 		case d.again: // its lane gives it back
 			d.again = false
 			s.end(d, o)

@@ -105,3 +105,37 @@ func TestReplacementEndsWhatWaits(t *testing.T) {
 		})
 	}
 }
+
+// A delivery that was due, fired and parked, while its notification still waits
+// for another vendor in memory, ends once: where it rests its row knows, and the
+// notification may not.
+func TestMovedHintEndsOnce(t *testing.T) {
+	alice, bob := user("dev.alice"), user("dev.bob")
+	for name, over := range map[string]func(r *rig) fed{
+		"replaced": func(r *rig) fed { return r.keyed(alice, "2", "k", 2) },
+		"dismissed": func(r *rig) fed {
+			return r.changes(alice, r.d.deps.IDs.Derived(alice, 'n', "k"), "", dismissed())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(r *rig) {
+				r.feed(r.joins(alice, "i", carillon.IOS), r.joins(alice, "a", carillon.Android), r.joins(bob, "b", carillon.Android), r.sends(bob, "x"))
+				first := r.feed(r.keyed(alice, "1", "k", 1))
+				r.v.answer(t, "a", carillon.Outcome{Class: carillon.Transient})
+				r.v.answer(t, "b", carillon.Outcome{Class: carillon.ThrottledSender, After: 10 * time.Minute})
+				pass(2 * time.Second)
+				if dues, parked := r.store.waiting(); dues != 1 || parked != 1 { // bob's is due
+					t.Fatalf("%d due and %d parked", dues, parked)
+				}
+				r.feed(over(r))
+				r.flush()
+				if got := r.told(first); len(got) != 1 || got["a suppressed "+name] != 1 {
+					t.Errorf("the log has %v", got)
+				}
+				if _, parked := r.store.waiting(); name == "dismissed" && parked != 0 {
+					t.Errorf("%d are parked", parked)
+				}
+			})
+		})
+	}
+}

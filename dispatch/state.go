@@ -293,24 +293,14 @@ func (s *shard) takeHint(r *resident, it *carillon.Item, row *carillon.Delivery,
 	return rc
 }
 
-// endResting ends a delivery of p that was left to a hint.
+// endResting ends a delivery that was left to a hint when neither that nor p's
+// row is written: it was only counted.
 func (s *shard) endResting(p *pending, row *carillon.Delivery, o carillon.Outcome) {
-	if !p.written { // nor is its hint: it was only counted
-		if row.Hint == carillon.HintParked {
-			p.k.hints.park(waitingLane{lane: carillon.Lane{Platform: row.Platform, Host: p.r.user.Host}, low: p.low()}, -1)
-		}
-	} else {
-		rc := s.takeHint(p.r, &p.item, row, p.low())
-		if rc == nil {
-			return
-		}
-		s.removeHint(rc, p.item.Expires)
+	if row.Hint == carillon.HintParked {
+		p.k.hints.park(waitingLane{lane: carillon.Lane{Platform: row.Platform, Host: p.r.user.Host}, low: p.low()}, -1)
 	}
 	row.Outcome, row.Hint, row.Due = o, carillon.HintNone, 0
 	s.d.metrics.outcome(row.Platform, o.Class)
-	if p.written {
-		s.outcome(p, row)
-	}
 }
 
 // abandoned is the end of a delivery whose attempt failed and which is not to be

@@ -241,6 +241,9 @@ func (h *household) handle(p *person, at string, c carillon.Change, which func(f
 		return
 	}
 	for _, f := range p.items {
+		if p.find(f.id) != f { // another has its id
+			continue
+		}
 		state := f.state
 		state.Apply(c, carillon.MaxSeq, 0)
 		if _, done := state.Handled(); done && which(f) {
