@@ -19,6 +19,8 @@ func (s *Store) Checkpoint(dir string) error {
 	if _, err := s.disk.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("store: %s is there already: name a directory that is not", dir)
 	}
+	s.purging.Lock()
+	defer s.purging.Unlock()
 	if err := s.syncLog(); err != nil {
 		return err
 	}

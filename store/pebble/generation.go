@@ -92,20 +92,27 @@ func (s *Store) addGeneration(g store.Generation, k store.Kind) error {
 // what is too old or too much of the logs of outcomes. Run calls it; a call with
 // nothing to drop costs nothing.
 func (s *Store) Expire(now int64) error {
-	if _, err := s.expire(now); err != nil {
+	if _, err := s.expire(context.Background(), now); err != nil {
 		return err
 	}
 	return s.trimEnded(now)
 }
 
 // expire tells as well whether there is more to look at.
-func (s *Store) expire(now int64) (more bool, err error) {
+func (s *Store) expire(ctx context.Context, now int64) (more bool, err error) {
 	if err := s.enter(); err != nil {
 		return false, err
 	}
 	defer s.leave()
-	if err := s.dropGenerations(now); err != nil {
+	dropped, err := s.dropGenerations(now)
+	if err != nil {
 		return false, err
+	}
+	if dropped {
+		first := store.GenerationOf(now, s.width)
+		if err := s.purge(ctx, store.AppendGeneration(nil, 0), store.AppendGeneration(nil, first)); err != nil {
+			return false, err
+		}
 	}
 	if more, err = s.sweep(now); err != nil {
 		return false, err
@@ -113,7 +120,7 @@ func (s *Store) expire(now int64) (more bool, err error) {
 	return more, s.health.err()
 }
 
-func (s *Store) dropGenerations(now int64) error {
+func (s *Store) dropGenerations(now int64) (dropped bool, err error) {
 	first := store.GenerationOf(now, s.width)
 	s.dirMu.Lock()
 	defer s.dirMu.Unlock()
@@ -124,24 +131,24 @@ func (s *Store) dropGenerations(now int64) error {
 		n, _ := slices.BinarySearch(next[k], first)
 		for _, g := range next[k][:n] {
 			if err := b.Delete(store.AppendDirectoryKey(nil, g, store.Kind(k)), nil); err != nil {
-				return err
+				return false, err
 			}
 		}
 		next[k] = slices.Clone(next[k][n:])
 	}
 	if b.Empty() {
-		return nil
+		return false, nil
 	}
 	// From the very first key on: a row that was written late, after its
 	// generation had been dropped, goes with the next.
 	if err := b.DeleteRange(store.AppendGeneration(nil, 0), store.AppendGeneration(nil, first), nil); err != nil {
-		return err
+		return false, err
 	}
 	if err := b.Commit(pebble.NoSync); err != nil {
-		return err
+		return false, err
 	}
 	s.directory.Store(&next)
-	return s.health.err()
+	return true, s.health.err()
 }
 
 // Bounds of how often Run looks for what expired.
@@ -165,7 +172,10 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-s.health.dead:
 			return s.health.err()
 		case <-t.C:
-			more, err := s.expire(s.clock.UnixMilli())
+			more, err := s.expire(ctx, s.clock.UnixMilli())
+			if ctx.Err() != nil { // a compaction was broken off
+				return nil
+			}
 			if err != nil {
 				return err
 			}

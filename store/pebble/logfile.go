@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -19,6 +20,8 @@ type logDisk struct {
 	// While there is one every sync is done, so it does not matter whose is
 	// whose.
 	wanted atomic.Int64
+	// reuse is held while an old log becomes a new one, and while one is emptied.
+	reuse sync.Mutex
 }
 
 func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
@@ -34,7 +37,9 @@ func (d *logDisk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error)
 
 // ReuseForWrite takes an old log for a new one.
 func (d *logDisk) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	d.reuse.Lock()
 	f, err := d.FS.ReuseForWrite(oldname, newname, c)
+	d.reuse.Unlock()
 	if err != nil || !isLog(newname) {
 		return f, err
 	}

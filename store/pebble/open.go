@@ -32,6 +32,8 @@ type Store struct {
 	directory atomic.Pointer[directory]
 	dirMu     sync.Mutex // changes of directory
 
+	purging sync.Mutex // of a purge or a checkpoint
+
 	swept sweep
 	ended endedLogs
 
