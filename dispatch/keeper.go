@@ -135,6 +135,14 @@ func (k *keeper) begun() bool {
 	return k.from != 0
 }
 
+// Fits tells whether a store and a journal belong together, by how far a
+// partition is in the store and where its log starts, is committed and ends; the
+// error begins behind the partition's name, and says what to do.
+func Fits(p carillon.Progress, start, committed, end carillon.Seq) error {
+	_, err := resume(p, start, committed, end)
+	return err
+}
+
 // resume is where to go on. A commit follows the synced row of the same
 // position, so a store that is behind the commit has lost rows or never had
 // them, and a journal that ends before what is settled is another one: neither

@@ -152,6 +152,25 @@ func TestCommitIsResumedFrom(t *testing.T) {
 
 	broker = openBroker(t, embedded.Config{Dir: dir})
 	cfg = ensure(t, broker.Addr(), journal.Config{})
+	marked := 0
+	marks, err := journal.Marks(testContext(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range marks {
+		if m.Partition != int32(i) || m.Start.Offset() != 0 || m.Committed != m.End {
+			t.Errorf("a group that has left: %+v", m)
+		}
+		marked += int(m.Committed.Offset())
+	}
+	if len(marks) != cfg.Partitions || marked != 200 {
+		t.Errorf("%d partitions with %d records", len(marks), marked)
+	}
+	later := cfg
+	later.Epoch = 2
+	if marks, err = journal.Marks(testContext(t), later); err != nil || len(marks) != 0 {
+		t.Errorf("of a topic that is not there: %v, %v", marks, err)
+	}
 	w, _ = startWriter(t, cfg)
 	if err := w.Append(testContext(t), es[200:]); err != nil {
 		t.Fatal(err)

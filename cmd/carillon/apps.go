@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,35 +35,46 @@ func writeApps(dir string, rows map[string]json.RawMessage) error {
 
 // stoppedApps reads the onboarded apps of a data directory whose process is
 // stopped: they stand in its journal.
-func stoppedApps(ctx context.Context, cfg *config.Config) (_ map[string]json.RawMessage, err error) {
+func stoppedApps(ctx context.Context, cfg *config.Config) (map[string]json.RawMessage, error) {
+	rows := make(map[string]json.RawMessage)
+	err := withStoppedJournal(ctx, cfg, func(ctx context.Context, j journal.Config) error {
+		table := journal.NewTable(j, gateway.AppsTable, func(changes []journal.Row) {
+			for _, r := range changes {
+				if r.Value == nil {
+					delete(rows, r.Key)
+				} else {
+					rows[r.Key] = r.Value
+				}
+			}
+		}, slog.New(slog.DiscardHandler))
+		if err := table.Open(ctx); err != nil {
+			return err
+		}
+		stop, cancel := context.WithCancel(ctx)
+		cancel()
+		return table.Run(stop) // closes its connections
+	})
+	return rows, err
+}
+
+// journalDir is where the embedded journal lies.
+func journalDir(cfg *config.Config) string {
+	return cmp.Or(cfg.Embedded.Dir, filepath.Join(cfg.Data, "journal"))
+}
+
+// withStoppedJournal lets do ask the embedded journal of a process that is not
+// running.
+func withStoppedJournal(ctx context.Context, cfg *config.Config, do func(ctx context.Context, j journal.Config) error) (err error) {
 	b := cfg.Embedded
-	if b.Dir == "" {
-		b.Dir = filepath.Join(cfg.Data, "journal")
-	}
-	quiet := slog.New(slog.DiscardHandler)
-	broker, err := embedded.Open(b, quiet)
+	b.Dir = journalDir(cfg)
+	broker, err := embedded.Open(b, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, broker.Close()) }()
-	rows := make(map[string]json.RawMessage)
-	table := journal.NewTable(cfg.Journal.Embedded(broker.Addr()), gateway.AppsTable, func(changes []journal.Row) {
-		for _, r := range changes {
-			if r.Value == nil {
-				delete(rows, r.Key)
-			} else {
-				rows[r.Key] = r.Value
-			}
-		}
-	}, quiet)
 	ctx, done := context.WithTimeout(ctx, openTimeout)
 	defer done()
-	if err := table.Open(ctx); err != nil {
-		return nil, err
-	}
-	stop, cancel := context.WithCancel(ctx)
-	cancel()
-	return rows, table.Run(stop) // closes its connections
+	return do(ctx, cfg.Journal.Embedded(broker.Addr()))
 }
 
 // restoreApps puts what a backup kept of apps into the journal, once, unless

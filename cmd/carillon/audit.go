@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"carillon"
 	"carillon/config"
 	"carillon/internal/httpapi"
+	"carillon/journal"
 	"carillon/store/pebble"
 )
 
@@ -28,7 +30,8 @@ func auditCommand() command {
 		about: "Looks at everything that the store holds at one moment: the ledger's ranges follow each other up to\n" +
 			"what is settled; in each, what was planned ended or waits; every open delivery of a settled notification\n" +
 			"has one place where it waits, and nothing else waits there. Asks a running process over its ops listener;\n" +
-			"with --data it reads the data directory of one that is stopped. Fails when it does not close.",
+			"with --data it reads the data directory of one that is stopped, and checks that its store holds what its\n" +
+			"journal's readers have committed, too: a store that lost its last rows is consistent. Fails when it does not close.",
 		examples: []string{
 			"carillon audit",
 			"carillon audit --ops 127.0.0.1:8411 --json",
@@ -88,7 +91,32 @@ func (e *env) auditData(ctx context.Context, o config.Options) (_ *auditReport, 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	return auditStore(ctx, store)
+	marks, err := stoppedMarks(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return auditStore(ctx, store, marks...)
+}
+
+// stoppedMarks are where the embedded journal of a data directory stands whose
+// process is not running: none when it was never started.
+func stoppedMarks(ctx context.Context, cfg *config.Config) (marks []journal.Mark, err error) {
+	if len(cfg.Journal.Brokers) > 0 {
+		return nil, nil
+	}
+	if _, err := os.Stat(journalDir(cfg)); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	epoch, err := epochOf(cfg.Data, cfg.Journal.Epoch)
+	if err != nil {
+		return nil, err
+	}
+	err = withStoppedJournal(ctx, cfg, func(ctx context.Context, j journal.Config) error {
+		j.Epoch = epoch
+		marks, err = journal.Marks(ctx, j)
+		return err
+	})
+	return marks, err
 }
 
 // openStopped opens the store of a process that is not running.
@@ -113,13 +141,14 @@ func (s *system) audit(ctx context.Context, r httpapi.OpsRequest) (any, error) {
 	return auditStore(ctx, s.store)
 }
 
-func auditStore(ctx context.Context, store *pebble.Store) (_ *auditReport, err error) {
+func auditStore(ctx context.Context, store *pebble.Store, marks ...journal.Mark) (_ *auditReport, err error) {
 	v, err := store.Snapshot()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, v.Close()) }()
 	a := newAuditor(v)
+	a.marks = marks
 	if err := a.run(ctx); err != nil {
 		return nil, err
 	}

@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"carillon"
+	"carillon/dispatch"
+	"carillon/journal"
 	"carillon/store/pebble"
 )
 
@@ -17,6 +20,7 @@ type auditor struct {
 	v      *pebble.Snapshot
 	report auditReport
 	spans  map[int32]*span
+	marks  []journal.Mark // of a stopped process's journal
 }
 
 // span is what a partition's ledger covers.
@@ -40,7 +44,7 @@ func (a *auditor) problem(format string, args ...any) {
 }
 
 func (a *auditor) run(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{a.ledgers, a.items, a.dues, a.parked} {
+	for _, step := range []func(context.Context) error{a.ledgers, a.journal, a.items, a.dues, a.parked} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -110,6 +114,26 @@ func (a *auditor) ledger(ctx context.Context, p carillon.Progress) error {
 		}
 	}
 	a.report.Partitions = append(a.report.Partitions, out)
+	return nil
+}
+
+// journal checks that the store is not behind what was settled of its journal,
+// nor ahead of it.
+func (a *auditor) journal(context.Context) error {
+	all, err := a.v.Partitions()
+	if err != nil {
+		return err
+	}
+	for i := range a.marks {
+		m := &a.marks[i]
+		var p carillon.Progress
+		if at := slices.IndexFunc(all, func(p carillon.Progress) bool { return p.Partition == m.Partition }); at >= 0 {
+			p = all[at]
+		}
+		if err := dispatch.Fits(p, m.Start, m.Committed, m.End); err != nil {
+			a.problem("partition %d %v", m.Partition, err)
+		}
+	}
 	return nil
 }
 

@@ -140,9 +140,7 @@ func (s *system) openJournal(ctx context.Context) error {
 	cfg := s.cfg.Journal
 	if len(cfg.Brokers) == 0 {
 		b := s.cfg.Embedded
-		if b.Dir == "" {
-			b.Dir = filepath.Join(s.cfg.Data, "journal")
-		}
+		b.Dir = journalDir(s.cfg)
 		broker, err := embedded.Open(b, s.log)
 		if err != nil {
 			return err
