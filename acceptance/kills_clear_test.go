@@ -23,7 +23,8 @@ func trayUser(i int) string { return fmt.Sprintf("dev.tray-%d", i%trayUsers) }
 // TestDismissalsSurviveKills sends notifications to three devices each and
 // dismisses every one of them, while the gateway is killed again and again. In
 // the end no tray shows any: no clear is lost, and no push comes after its clear.
-// A quarter of the kills is inside a settle.
+// Every planned delivery's end is told, once. A quarter of the kills is inside a
+// settle.
 //
 // Without kills too trays stay full for three reasons, which are kept away here.
 // Apple lets three background pushes an hour through to a device, and Google 20
@@ -76,6 +77,13 @@ func TestDismissalsSurviveKills(t *testing.T) {
 		a := m.now.audit(t)
 		return a.Closed && a.Unsettled+a.Due+a.Parked+a.Clears == 0
 	})
+	told, all := m.now.told(t, f.token), int64(0)
+	for _, n := range told {
+		all += n
+	}
+	if t.Logf("told: %v", told); all != 3*trayItems {
+		t.Errorf("the ends of %d deliveries are told, of %d", all, 3*trayItems)
+	}
 	for i := range trayUsers {
 		for _, platform := range outagePlatforms {
 			at := box.told.Ops + "/sandbox/devices/" + url.PathEscape(address(platform, trayUser(i)))

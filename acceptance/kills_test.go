@@ -299,6 +299,9 @@ func kills(t *testing.T, p plan) {
 	}
 	b.rang(box, begin, int64(dead*p.partitions*killsCredits))
 	closes(t, m.now, int64(p.notifications))
+	if told := m.now.told(t, b.token); len(told) != 1 || told["accepted"] != int64(p.notifications) {
+		t.Errorf("the stream of outcomes tells of %v", told)
+	}
 	m.now.stop(t)
 	carillon(t, "audit", "--data", m.data)
 }

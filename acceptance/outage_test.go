@@ -83,6 +83,9 @@ func TestOutage(t *testing.T) {
 	closes(t, g, int64(3*len(o.sent)))
 	t.Logf("all %d deliveries are accepted %v after the outage", 3*len(o.sent), time.Since(begin).Round(100*time.Millisecond))
 	o.ordered()
+	if told := g.told(t, g.app); len(told) != 1 || told["accepted"] != int64(3*len(o.sent)) {
+		t.Errorf("the stream of outcomes tells of %v", told)
+	}
 	g.stop(t)
 	carillon(t, "audit", "--data", g.data)
 }
