@@ -16,6 +16,10 @@ type Delivery struct {
 	// (milliseconds since 1970; of [HintDue] only).
 	Hint Hint
 	Due  int64
+	// Parked is when it last began to wait for its lane, Fetched
+	// when the endpoint told that it has this notification, Opened when it told
+	// that the user opened it there: milliseconds since 1970, 0 when not.
+	Parked, Fetched, Opened int64
 	// Handed is when the last attempt was handed to the vendor's connection,
 	// Answered when its answer came: milliseconds since 1970, 0 when not yet.
 	Handed, Answered int64
@@ -130,6 +134,17 @@ type Item struct {
 	// to it, then the seq of the last record that wrote its row. It follows from
 	// the row and is not written.
 	Feed Seq
+}
+
+// FetchedAt is when an endpoint told that it has this very notification, or that
+// it was opened there; 0 when it did not.
+func (it *Item) FetchedAt(e *Endpoint) int64 {
+	for i := range it.Deliveries {
+		if d := &it.Deliveries[i]; d.Endpoint == e.ID && d.Incarnation == e.Incarnation && d.Kind != KindFallback {
+			return max(d.Fetched, d.Opened)
+		}
+	}
+	return 0
 }
 
 // FeedEntry is one place in a user's feed at which an item changed.

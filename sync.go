@@ -28,6 +28,9 @@ type EndpointSync struct {
 	// Behind tells that it may show what was handled before it came: it must come
 	// and fetch.
 	Behind bool
+	// Seen is when it told us how far it saw the feed, Told when a vendor took
+	// what told it of changes.
+	Seen, Told Trail
 }
 
 // Owes tells whether the endpoint must still hear of something at now.
@@ -144,7 +147,7 @@ func (y Sync) Ack(endpoints []Endpoint, installation string, incarnation, positi
 	if s.Acked >= position {
 		return y, false
 	}
-	s.Acked = position
+	s.Acked, s.Seen = position, s.Seen.Add(position, now)
 	if position >= s.Owed {
 		s.Cleared = max(s.Cleared, s.Owed)
 	}
@@ -160,10 +163,15 @@ func (y Sync) Prune(endpoints []Endpoint, now int64) Sync {
 	seen := MaxSeq
 	for i := range endpoints {
 		e := &endpoints[i]
-		if !e.Pushable(now) {
+		at := y.find(e)
+		if !e.Pushable(now) { // it is never told, and may tell
+			if at >= 0 && e.Alive(now) && y.Endpoints[at].Acked != 0 {
+				s := &y.Endpoints[at]
+				keep = append(keep, EndpointSync{Endpoint: e.ID, Incarnation: e.Incarnation, Cleared: e.Incarnation, Acked: s.Acked, Seen: s.Seen, Told: s.Told})
+			}
 			continue
 		}
-		if at := y.find(e); at >= 0 {
+		if at >= 0 {
 			keep = append(keep, y.Endpoints[at])
 		}
 		s := y.Of(e)

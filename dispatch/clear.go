@@ -287,6 +287,9 @@ func (s *shard) closeClear(d *delivery, v carillon.Verdict) {
 		es := r.entry.sync().Of(&r.entry.endpoints[i])
 		if es.Due, es.Attempts = 0, d.row().Attempts; due == 0 {
 			es.Cleared, es.Attempts, es.Behind = max(es.Cleared, p.item.Content), 0, false
+			if v.Final.Class == carillon.Accepted {
+				es.Told = es.Told.Add(p.item.Content, s.now)
+			}
 		} else {
 			s.remind(r, &es, due)
 		}
@@ -346,18 +349,4 @@ func (s *shard) settleDebts(r *resident) {
 	}
 	r.holds -= n
 	r.debts = append(r.debts[:0], r.debts[n:]...)
-}
-
-// acked takes in how far an endpoint saw its user's feed.
-func (s *shard) acked(r *resident, rec record) {
-	a := &s.rec.Ack
-	y, changed := r.entry.sync().Ack(r.entry.endpoints, a.Installation, a.Incarnation, a.Position, s.now)
-	// What is on its way there may show what it saw handled, and of a replay it is
-	// not known whether something was: then the next one counts.
-	if !changed || r.turnAt(a.Installation) >= 0 || rec.f.Seq < rec.win.k.replayEnd {
-		s.skip(rec)
-		return
-	}
-	s.setSync(r, y)
-	s.done(r, rec)
 }

@@ -243,3 +243,20 @@ func (d *Dispatcher) Parked(host string) int64 {
 	}
 	return n
 }
+
+// Waiting is why a lane is shut and when it is tried next (milliseconds since
+// 1970); "" while it is open, or was never used.
+func (d *Dispatcher) Waiting(key carillon.Lane) (why string, until int64) {
+	d.mu.Lock()
+	l := d.lanes[key]
+	d.mu.Unlock()
+	if l == nil {
+		return "", 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.breaker.closed() {
+		return "", 0
+	}
+	return l.breaker.why, l.breaker.next()
+}

@@ -74,6 +74,9 @@ func (s *shard) park(d *delivery) {
 func (s *shard) rest(d *delivery, hint carillon.Hint, at int64) {
 	p, row := d.p, d.row()
 	row.Hint, row.Due = hint, at
+	if hint == carillon.HintParked {
+		row.Parked = s.now
+	}
 	p.open--
 	if !p.written {
 		if hint == carillon.HintParked { // rows of what is parked are written in order

@@ -32,6 +32,7 @@ type household struct {
 	truth   *truth
 	records []fed
 	devices map[string]*device // by installation
+	seen    []fed              // what devices saw and no record tells yet
 	rid     byte
 }
 
@@ -134,10 +135,16 @@ func (h *household) step() {
 			}
 			h.feed(deletes(u, f.id, at))
 		}
-	case "ack": // the device came and fetched
+	case "ack": // the device came and fetched; its door tells so at once, or later
 		if at := h.endpoint(p); at != "" {
 			h.fetch(h.device(at), p)
-			h.feed(fed{user: u, rec: &journal.Record{Kind: journal.KindAck, Ack: journal.Ack{Installation: at, Position: h.r.next - 1}}})
+			h.seen = append(h.seen, fed{user: u, rec: &journal.Record{Kind: journal.KindAck, Ack: journal.Ack{Installation: at, Position: h.r.next - 1}}})
+		}
+		for len(h.seen) > 0 && h.draw("later", 2) == 0 {
+			i := h.draw("ack", len(h.seen))
+			ack := h.seen[i]
+			h.seen = slices.Delete(h.seen, i, i+1)
+			h.feed(ack)
 		}
 	case "join":
 		id := []string{"phone", "desk"}[h.draw("endpoint", 2)]

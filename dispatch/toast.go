@@ -38,7 +38,7 @@ func (s *shard) planToasts(p *pending, targets []carillon.Target) {
 func (s *shard) freshToast(d *delivery) bool {
 	why := ""
 	switch e := d.endpoint; {
-	case d.p.r.entry.sync().Fetched(e, d.p.item.Content):
+	case d.p.r.entry.sync().Fetched(e, d.p.item.Content), d.p.item.FetchedAt(e) != 0:
 		why = carillon.WhyFetched
 	case e.Push != carillon.WithPayload: // by now
 		why = whyUnwanted

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"fmt"
 	"strconv"
 
 	"github.com/valyala/fasthttp"
@@ -8,6 +9,7 @@ import (
 	"carillon"
 	"carillon/internal/auth"
 	"carillon/internal/httpapi"
+	"carillon/journal"
 )
 
 // deliveries answers GET /api/v1/users/{id}/notifications/{nid}/deliveries: why
@@ -25,13 +27,24 @@ func (f *Feed) deliveries(r *httpapi.Request) error {
 	if err != nil {
 		return err
 	}
-	r.JSON(fasthttp.StatusOK, appendDeliveries(r.Scratch(), u, id, item, &sync))
+	eps, err := f.deps.Directory.Endpoints(nil, u)
+	if err != nil {
+		return err
+	}
+	var note carillon.Notification
+	if !item.State.Deleted {
+		if err := journal.DecodeNotification(item.Body, &note); err != nil {
+			return fmt.Errorf("the row of %s at %s cannot be read: %w", u, item.Created, err)
+		}
+	}
+	fate := carillon.Fates(item, &note, eps, &sync, r.Now())
+	r.JSON(fasthttp.StatusOK, f.appendDeliveries(r.Scratch(), u, id, item, fate))
 	return nil
 }
 
 // appendDeliveries writes what became of an item at each endpoint. Push
 // addresses are not in it: they are secrets of the devices.
-func appendDeliveries(dst []byte, u carillon.User, id carillon.ID, item *carillon.Item, sync *carillon.Sync) []byte {
+func (f *Feed) appendDeliveries(dst []byte, u carillon.User, id carillon.ID, item *carillon.Item, fates []carillon.Fate) []byte {
 	dst = append(dst, `{"id":"`...)
 	dst = id.Append(dst)
 	dst = append(dst, `","targetHostName":`...)
@@ -61,28 +74,78 @@ func appendDeliveries(dst []byte, u carillon.User, id carillon.ID, item *carillo
 		dst = append(dst, `,"note":"no endpoint was to ring: the user had none, or none that the notification was meant for; it is history"`...)
 	}
 	dst = append(dst, `,"deliveries":[`...)
-	for i := range item.Deliveries {
+	left := 0
+	for i := range fates {
+		if fates[i].Delivery == nil {
+			left++
+			continue
+		}
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		d := &item.Deliveries[i]
-		dst = appendDelivery(dst, d)
-		dst = append(appendSynced(dst, item, d, sync), '}')
+		dst = f.appendFate(dst, u, item, &fates[i])
+	}
+	dst = append(dst, `],"notPlanned":[`...)
+	for i := len(fates) - left; i < len(fates); i++ {
+		if i > len(fates)-left {
+			dst = append(dst, ',')
+		}
+		dst = appendLeftOut(dst, &fates[i])
 	}
 	return append(dst, "]}"...)
 }
 
-func appendDelivery(dst []byte, d *carillon.Delivery) []byte {
+// appendFate writes what became of a delivery, and what its endpoint told.
+func (f *Feed) appendFate(dst []byte, u carillon.User, item *carillon.Item, x *carillon.Fate) []byte {
+	d := x.Delivery
 	dst = appendOutcome(append(dst, '{'), d)
+	dst = append(dst, `,"incarnation":"`...)
+	dst = append(dst, httpapi.EncodePosition(carillon.Position{Partition: item.Partition, Seq: d.Incarnation})...)
+	dst = append(dst, `","parkedDateTime":`...)
+	dst = httpapi.AppendTimeOrNull(dst, d.Parked)
 	dst = append(dst, `,"waits":`...)
-	if d.Outcome.Class.Terminal() || d.Hint == carillon.HintNone {
-		return append(dst, "null"...)
+	if hint := d.Hint; d.Outcome.Class.Terminal() || hint == carillon.HintNone {
+		dst = append(dst, "null"...)
+	} else {
+		dst = append(append(append(dst, '"'), hint.String()...), '"')
+		if hint == carillon.HintDue {
+			dst = httpapi.AppendTime(append(dst, `,"nextAttemptDateTime":`...), d.Due)
+		} else if why, until := f.deps.Lanes(carillon.Lane{Platform: d.Platform, Host: u.Host}); why != "" {
+			dst = httpapi.AppendString(append(dst, `,"vendor":`...), why)
+			dst = httpapi.AppendTime(append(dst, `,"nextAttemptDateTime":`...), until)
+		}
 	}
-	dst = append(append(append(dst, '"'), d.Hint.String()...), '"')
-	if d.Hint == carillon.HintDue {
-		dst = httpapi.AppendTime(append(dst, `,"nextAttemptDateTime":`...), d.Due)
+	dst = append(dst, `,"fetched":`...)
+	dst = strconv.AppendBool(dst, x.Has)
+	dst = append(dst, `,"fetchedDateTime":`...)
+	dst = httpapi.AppendTimeOrNull(dst, x.Fetched)
+	dst = append(dst, `,"openedDateTime":`...)
+	dst = httpapi.AppendTimeOrNull(dst, d.Opened)
+	dst = append(dst, `,"clear":`...)
+	switch {
+	case x.Owed:
+		dst = append(dst, `"owed"`...)
+	case x.Knows:
+		dst = append(dst, `"cleared"`...)
+	default:
+		dst = append(dst, "null"...)
 	}
-	return dst
+	dst = append(dst, `,"clearedDateTime":`...)
+	return append(httpapi.AppendTimeOrNull(dst, x.Cleared), '}')
+}
+
+// appendLeftOut writes why an endpoint was not to ring.
+func appendLeftOut(dst []byte, x *carillon.Fate) []byte {
+	dst = append(dst, `{"endpoint":`...)
+	dst = httpapi.AppendString(dst, x.Endpoint.ID)
+	dst = append(dst, `,"platform":"`...)
+	dst = append(dst, x.Endpoint.Platform.String()...)
+	dst = append(dst, `","reason":"`...)
+	dst = append(dst, x.Why...)
+	dst = append(dst, `","fetched":`...)
+	dst = strconv.AppendBool(dst, x.Has)
+	dst = append(dst, `,"fetchedDateTime":`...)
+	return append(httpapi.AppendTimeOrNull(dst, x.Fetched), '}')
 }
 
 // appendOutcome writes what a delivery and a line of the outcomes have in
@@ -116,33 +179,4 @@ func appendOutcome(dst []byte, d *carillon.Delivery) []byte {
 	dst = httpapi.AppendTimeOrNull(dst, d.Handed)
 	dst = append(dst, `,"answeredDateTime":`...)
 	return httpapi.AppendTimeOrNull(dst, d.Answered)
-}
-
-// appendSynced appends whether the endpoint told that it has fetched the item,
-// and whether it was told that the user is done with it: cleared, owed, or null
-// where there is nothing to tell.
-func appendSynced(dst []byte, item *carillon.Item, d *carillon.Delivery, sync *carillon.Sync) []byte {
-	fetched, told := false, "null"
-	handled := item.State.Seq()
-	if _, done := item.State.Handled(); !done {
-		handled = 0
-	}
-	for i := range sync.Endpoints {
-		e := &sync.Endpoints[i]
-		if e.Endpoint != d.Endpoint || e.Incarnation != d.Incarnation {
-			continue
-		}
-		fetched = e.Acked >= item.Content
-		switch {
-		case handled == 0 || e.Owed < handled:
-		case e.Cleared >= handled:
-			told = `"cleared"`
-		default:
-			told = `"owed"`
-		}
-	}
-	dst = append(dst, `,"fetched":`...)
-	dst = strconv.AppendBool(dst, fetched)
-	dst = append(dst, `,"clear":`...)
-	return append(dst, told...)
 }

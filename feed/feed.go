@@ -81,8 +81,11 @@ type Deps struct {
 	Apps  func() *carillon.Apps
 	Store Store
 	// Outcomes is nil where no log of them is kept.
-	Outcomes      Outcomes
-	Directory     Directory
+	Outcomes  Outcomes
+	Directory Directory
+	// Lanes tells why the way to a vendor is shut and when it is tried next
+	// (milliseconds since 1970); "" while it is open or not known.
+	Lanes         func(carillon.Lane) (why string, until int64)
 	Tokens        Tokens
 	Subscriptions *auth.Subscriptions
 	IDs           *carillon.IDKey

@@ -84,6 +84,8 @@ func (m *memory) Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon
 	return append(dst, m.endpoints[u]...), nil
 }
 
+func (m *memory) lane(carillon.Lane) (why string, until int64) { return "throttled", 1_795_000_900_000 }
+
 func (m *memory) Sync(carillon.User) (carillon.Sync, error) { return m.sync, nil }
 
 func (m *memory) Wait(_ context.Context, pos carillon.Position) error {
@@ -146,7 +148,7 @@ func newRigAt(t testing.TB, store feed.Store, clock *carillon.Clock) *rig {
 	}
 	outcomes, _ := store.(feed.Outcomes)
 	r.feed = feed.New(feed.Config{MaxUserStreams: 3}, feed.Deps{
-		Apps: func() *carillon.Apps { return apps }, Store: store, Outcomes: outcomes, Directory: r.store, Tokens: tokens,
+		Apps: func() *carillon.Apps { return apps }, Store: store, Outcomes: outcomes, Directory: r.store, Lanes: r.store.lane, Tokens: tokens,
 		Subscriptions: r.subs, IDs: r.ids, Key: &feed.Key{9}, Partitions: 4, Applied: r.store, Clock: clock, Log: log,
 	})
 	s := httpapi.New(httpapi.Config{Listen: "127.0.0.1:0"}, log, clock)
@@ -416,28 +418,41 @@ func TestDeliveries(t *testing.T) {
 		it.Deliveries = []carillon.Delivery{
 			{
 				Endpoint: "phone", Platform: carillon.IOS, Kind: carillon.KindAlert, Attempts: 2, Handed: it.Planned + 1, Answered: it.Planned + 9,
-				Outcome: carillon.Outcome{Class: carillon.Gone, Reason: "Unregistered", Status: 410},
+				Outcome: carillon.Outcome{Class: carillon.Gone, Reason: "Unregistered", Status: 410}, Opened: it.Planned + 3000,
 			},
-			{Endpoint: "pc", Platform: carillon.Windows, Kind: carillon.KindTap, Hint: carillon.HintParked},
+			{Endpoint: "pc", Platform: carillon.Windows, Kind: carillon.KindTap, Hint: carillon.HintParked, Parked: it.Planned + 1},
 			{Endpoint: "tab", Platform: carillon.Android, Kind: carillon.KindAlert, Hint: carillon.HintDue, Due: it.Planned + 500},
 		}
 		it.State = carillon.State{Read: true, ReadSeq: carillon.MakeSeq(1, 20), Changed: it.Planned + 900}
 	})
 	r.store.sync.Endpoints = []carillon.EndpointSync{
-		{Endpoint: "phone", Owed: carillon.MakeSeq(1, 20), Cleared: carillon.MakeSeq(1, 20), Acked: carillon.MakeSeq(1, 10)},
+		{Endpoint: "phone", Owed: carillon.MakeSeq(1, 20), Cleared: carillon.MakeSeq(1, 20), Acked: carillon.MakeSeq(1, 10), Told: carillon.Trail{{Seq: carillon.MakeSeq(1, 20), At: 1_795_000_004_000}}},
 		{Endpoint: "pc", Owed: carillon.MakeSeq(1, 20), Cleared: carillon.MakeSeq(1, 19), Acked: carillon.MakeSeq(1, 9)},
 		{Endpoint: "tab", Incarnation: 7, Owed: carillon.MakeSeq(1, 20), Acked: carillon.MakeSeq(1, 99)},
+		{Endpoint: "watch", Incarnation: 7, Acked: carillon.MakeSeq(1, 30), Seen: carillon.Trail{{Seq: carillon.MakeSeq(1, 30), At: 1_795_000_006_000}}},
+	}
+	r.store.endpoints[alice] = []carillon.Endpoint{
+		{ID: "pc", Platform: carillon.Windows, Expires: 1 << 50}, // as it was planned for
+		{ID: "tab", Platform: carillon.Android, Expires: 1 << 50, Incarnation: carillon.MakeSeq(1, 12)},
+		{ID: "watch", Platform: carillon.Polling, Expires: 1 << 50, Incarnation: 7},
+		{ID: "mac", Platform: carillon.IOS, Expires: 1 << 50, Incarnation: 7, Push: carillon.NoPush},
 	}
 	const want = `{"id":"ID","targetHostName":"app.example.com","userId":"dev.alice","position":"AQADAAAQAAAAAAo",` +
 		`"acceptedDateTime":"2026-11-18T11:06:40.010Z","journalledDateTime":"2026-11-18T11:06:40.012Z","plannedDateTime":"2026-11-18T11:06:40.015Z",` +
 		`"expirationDateTime":"2026-11-25T09:46:40.000Z","readState":true,"userActionState":"NoInteraction",` +
 		`"changedDateTime":"2026-11-18T11:06:40.915Z","deliveries":[` +
 		`{"endpoint":"phone","platform":"ios","kind":"alert","outcome":"gone","terminal":true,"reason":"Unregistered","status":410,"attempts":2,` +
-		`"handedDateTime":"2026-11-18T11:06:40.016Z","answeredDateTime":"2026-11-18T11:06:40.024Z","waits":null,"fetched":true,"clear":"cleared"},` +
+		`"handedDateTime":"2026-11-18T11:06:40.016Z","answeredDateTime":"2026-11-18T11:06:40.024Z","incarnation":"AQADAAAAAAAAAAA","parkedDateTime":null,"waits":null,` +
+		`"fetched":true,"fetchedDateTime":"2026-11-18T11:06:43.015Z","openedDateTime":"2026-11-18T11:06:43.015Z","clear":"cleared","clearedDateTime":"2026-11-18T11:06:44.000Z"},` +
 		`{"endpoint":"pc","platform":"windows","kind":"tap","outcome":"open","terminal":false,"reason":null,"status":null,"attempts":0,` +
-		`"handedDateTime":null,"answeredDateTime":null,"waits":"parked","fetched":false,"clear":"owed"},` +
+		`"handedDateTime":null,"answeredDateTime":null,"incarnation":"AQADAAAAAAAAAAA","parkedDateTime":"2026-11-18T11:06:40.016Z","waits":"parked","vendor":"throttled","nextAttemptDateTime":"2026-11-18T11:21:40.000Z",` +
+		`"fetched":false,"fetchedDateTime":null,"openedDateTime":null,"clear":"owed","clearedDateTime":null},` +
 		`{"endpoint":"tab","platform":"android","kind":"alert","outcome":"open","terminal":false,"reason":null,"status":null,"attempts":0,` +
-		`"handedDateTime":null,"answeredDateTime":null,"waits":"due","nextAttemptDateTime":"2026-11-18T11:06:40.515Z","fetched":false,"clear":null}]}`
+		`"handedDateTime":null,"answeredDateTime":null,"incarnation":"AQADAAAAAAAAAAA","parkedDateTime":null,"waits":"due","nextAttemptDateTime":"2026-11-18T11:06:40.515Z",` +
+		`"fetched":false,"fetchedDateTime":null,"openedDateTime":null,"clear":null,"clearedDateTime":null}],"notPlanned":[` +
+		`{"endpoint":"tab","platform":"android","reason":"registeredLater","fetched":false,"fetchedDateTime":null},` +
+		`{"endpoint":"watch","platform":"polling","reason":"polling","fetched":true,"fetchedDateTime":"2026-11-18T11:06:46.000Z"},` +
+		`{"endpoint":"mac","platform":"ios","reason":"noPush","fetched":false,"fetchedDateTime":null}]}`
 	status, body, _ := r.get("/api/v1/users/dev.alice/notifications/"+id.String()+"/deliveries", app)
 	if status != 200 || body != strings.Replace(want, "ID", id.String(), 1) {
 		t.Errorf("%d\n%s\nwant\n%s", status, body, want)

@@ -177,6 +177,12 @@ func decodeAck(b []byte, a *Ack) error {
 				return err
 			}
 			a.Opened = append(a.Opened, id)
+		case s.field == 5:
+			var id carillon.ID
+			if err := fixed(id[:], s.bytes, "ack.fetched"); err != nil {
+				return err
+			}
+			a.Fetched = append(a.Fetched, id)
 		}
 	}
 	return s.fault("ack")

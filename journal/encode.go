@@ -99,6 +99,9 @@ func (r *Record) appendPart(dst []byte) []byte {
 		for i := range r.Ack.Opened {
 			dst = protowire.AppendBytes(protowire.AppendTag(dst, 4, protowire.BytesType), r.Ack.Opened[i][:])
 		}
+		for i := range r.Ack.Fetched {
+			dst = protowire.AppendBytes(protowire.AppendTag(dst, 5, protowire.BytesType), r.Ack.Fetched[i][:])
+		}
 	case KindErase:
 		dst, at = openMessage(dst, fieldErase)
 		dst = appendString(dst, 1, r.Erase.By)

@@ -165,8 +165,9 @@ type Ack struct {
 	Installation string
 	Incarnation  carillon.Seq
 	Position     carillon.Seq
-	// Opened are notifications that the user opened there.
-	Opened []carillon.ID
+	// Opened are notifications that the user opened there, Fetched ones that it
+	// got one by one.
+	Opened, Fetched []carillon.ID
 }
 
 // Erase forgets a user.

@@ -104,6 +104,7 @@ func genRecord(t *rapid.T) journal.Record {
 		r.Ack = journal.Ack{Installation: text.Draw(t, "i"), Incarnation: genSeq(t, "in"), Position: genSeq(t, "p")}
 		for range rapid.IntRange(0, 3).Draw(t, "opened") {
 			r.Ack.Opened = append(r.Ack.Opened, genID(t, "o"))
+			r.Ack.Fetched = append(r.Ack.Fetched, genID(t, "f"))
 		}
 	case journal.KindErase:
 		r.Erase = journal.Erase{By: text.Draw(t, "by")}

@@ -68,7 +68,7 @@ func samples() map[string]journal.Record {
 			r.Kind, r.Release = journal.KindRelease, journal.Release{ID: id, Created: seq, Content: seq + 1}
 		}),
 		"ack": with(func(r *journal.Record) {
-			r.Kind, r.Ack = journal.KindAck, journal.Ack{Installation: "phone", Incarnation: seq, Position: seq + 9, Opened: []carillon.ID{id, {1}}}
+			r.Kind, r.Ack = journal.KindAck, journal.Ack{Installation: "phone", Incarnation: seq, Position: seq + 9, Opened: []carillon.ID{id, {1}}, Fetched: []carillon.ID{{2}}}
 		}),
 		"erase": with(func(r *journal.Record) { r.Kind, r.Erase = journal.KindErase, journal.Erase{By: "client-1"} }),
 	}

@@ -7,17 +7,30 @@ import (
 	"carillon"
 )
 
-// The upper bits of a delivery's kind byte are its hint: rows written
-// before there were hints read as having none. Pinned.
+// The upper bits of a delivery's kind byte are its hint, the one below tells that
+// more follows at the end: rows written before there were those read as having
+// none. Pinned.
 const (
 	hintShift = 6
-	kindMask  = 1<<hintShift - 1
+	kindMore  = 1 << 5
+	kindMask  = kindMore - 1
 )
+
+// Bits of what more a delivery has. Pinned.
+const (
+	moreParked = 1 << iota
+	moreFetched
+	moreOpened
+)
+
+// more are the times that few deliveries have, in the order of their bits.
+func more(d *carillon.Delivery) [3]*int64 { return [3]*int64{&d.Parked, &d.Fetched, &d.Opened} }
 
 // appendDelivery appends all of a delivery but its endpoint: bits, platform,
 // hint and kind, class, attempts, incarnation (against seq), and what the bits
 // tell: addressed − incarnation, reason, status, after, since and handed − at,
-// answered − handed; of a due one then due − the last of these.
+// answered − handed; of a due one then due − the last of these. More is bits,
+// and times − that last.
 func appendDelivery(dst []byte, d *carillon.Delivery, seq carillon.Seq, at int64) []byte {
 	o := &d.Outcome
 	var bits byte
@@ -34,7 +47,11 @@ func appendDelivery(dst []byte, d *carillon.Delivery, seq carillon.Seq, at int64
 	set(deliveryHanded, d.Handed != 0)
 	set(deliveryAnswered, d.Answered != 0)
 	set(deliveryAddressed, d.Addressed != d.Incarnation)
-	dst = append(dst, bits, byte(d.Platform), byte(d.Hint)<<hintShift|byte(d.Kind)&kindMask, byte(o.Class), d.Attempts)
+	how := byte(d.Hint)<<hintShift | byte(d.Kind)&kindMask
+	if d.Parked|d.Fetched|d.Opened != 0 {
+		how |= kindMore
+	}
+	dst = append(dst, bits, byte(d.Platform), how, byte(o.Class), d.Attempts)
 	dst = appendSeq(dst, d.Incarnation, seq)
 	if bits&deliveryAddressed != 0 {
 		dst = appendSeq(dst, d.Addressed, d.Incarnation)
@@ -65,6 +82,21 @@ func appendDelivery(dst []byte, d *carillon.Delivery, seq carillon.Seq, at int64
 	}
 	if d.Hint == carillon.HintDue {
 		dst = binary.AppendVarint(dst, d.Due-at)
+	}
+	if how&kindMore != 0 {
+		dst = appendMore(dst, d, at)
+	}
+	return dst
+}
+
+func appendMore(dst []byte, d *carillon.Delivery, at int64) []byte {
+	bits := len(dst)
+	dst = append(dst, 0)
+	for i, t := range more(d) {
+		if *t != 0 {
+			dst[bits] |= 1 << i
+			dst = binary.AppendVarint(dst, *t-at)
+		}
 	}
 	return dst
 }
@@ -106,6 +138,14 @@ func (r *reader) delivery(d *carillon.Delivery, seq carillon.Seq, at int64) {
 	if d.Hint == carillon.HintDue {
 		d.Due = at + r.varint()
 	}
+	if kind&kindMore != 0 {
+		bits := r.byte()
+		for i, t := range more(d) {
+			if bits&(1<<i) != 0 {
+				*t = at + r.varint()
+			}
+		}
+	}
 }
 
 // skipDelivery passes over a delivery and its endpoint, as [reader.delivery]
@@ -114,7 +154,7 @@ func (r *reader) skipDelivery() {
 	r.skipString()
 	bits := r.byte()
 	r.byte()
-	hint := carillon.Hint(r.byte() >> hintShift)
+	how := r.byte()
 	r.bytes(2)
 	r.varint()
 	if bits&deliveryAddressed != 0 {
@@ -131,8 +171,13 @@ func (r *reader) skipDelivery() {
 			r.varint()
 		}
 	}
-	if hint == carillon.HintDue {
+	if carillon.Hint(how>>hintShift) == carillon.HintDue {
 		r.varint()
+	}
+	if how&kindMore != 0 {
+		for bits := r.byte() & (moreParked | moreFetched | moreOpened); bits != 0; bits &= bits - 1 {
+			r.varint()
+		}
 	}
 }
 

@@ -26,6 +26,8 @@ func FuzzRows(f *testing.F) {
 	f.Add(store.AppendHint(nil, carillon.KindTap, accepted))
 	f.Add(store.AppendLedger(nil, sampleLedger()))
 	f.Add(sampleEnded())
+	f.Add(store.AppendOutcome(nil, openedOutcome()))
+	f.Add(store.AppendSync(nil, sampleSync()))
 	f.Add(store.AppendEndedFrom(nil, 7))
 	f.Add(store.AppendFloor(nil, carillon.Floor{{Change: carillon.Change{Read: carillon.Set}, Before: 7, At: 9, When: 3}}, accepted))
 	f.Add(store.AppendSync(nil, &carillon.Sync{

@@ -36,7 +36,8 @@ func deliveries() *rapid.Generator[carillon.Delivery] {
 		return carillon.Delivery{
 			Hint: hint, Due: due,
 			Endpoint: rapid.String().Draw(t, "endpoint"), Incarnation: seqs().Draw(t, "incarnation"), Addressed: seqs().Draw(t, "addressed"),
-			Platform: carillon.Platform(rapid.Byte().Draw(t, "platform")), Kind: carillon.Kind(rapid.ByteRange(0, 63).Draw(t, "kind")),
+			Platform: carillon.Platform(rapid.Byte().Draw(t, "platform")), Kind: carillon.Kind(rapid.ByteRange(0, 31).Draw(t, "kind")),
+			Parked: times().Draw(t, "parked"), Fetched: times().Draw(t, "fetched"), Opened: times().Draw(t, "opened"),
 			Attempts: rapid.Byte().Draw(t, "attempts"), Handed: times().Draw(t, "handed"), Answered: times().Draw(t, "answered"),
 			Outcome: carillon.Outcome{
 				Class:  carillon.Class(rapid.Byte().Draw(t, "class")),

@@ -81,6 +81,29 @@ func parkedItem() *carillon.Item {
 	return it
 }
 
+// openedOutcome was parked, then accepted, fetched and opened.
+func openedOutcome() *carillon.OutcomeRow {
+	o := sampleOutcome()
+	o.Outcome = carillon.Outcome{Class: carillon.Accepted, Status: 200}
+	o.Parked, o.Fetched, o.Opened = o.Handed-500, o.Answered+3000, o.Answered+5000
+	return o
+}
+
+func sampleSync() *carillon.Sync {
+	seq := func(n int64) carillon.Seq { return carillon.MakeSeq(1, n) }
+	return &carillon.Sync{
+		Expires: accepted + 86_400_000, Lost: seq(900), Recent: []carillon.ClearedID{{ID: sampleItem().ID, At: seq(1020)}},
+		Endpoints: []carillon.EndpointSync{
+			{
+				Endpoint: "phone", Incarnation: seq(900), Owed: seq(1020), Cleared: seq(1020), Acked: seq(1015),
+				Seen: carillon.Trail{{Seq: seq(1000), At: accepted + 3000}, {Seq: seq(1015), At: accepted + 9000}},
+				Told: carillon.Trail{{Seq: seq(1020), At: accepted + 9500}},
+			},
+			{Endpoint: "desk", Incarnation: seq(800), Owed: seq(1020), Until: accepted + 86_400_000, Due: accepted + 5000, Attempts: 2, Behind: true},
+		},
+	}
+}
+
 func sampleDue() *carillon.DueRow {
 	o := dueOutcome()
 	return &carillon.DueRow{Partition: 3, At: o.Due, Expires: o.Expires, Ref: carillon.Ref{
@@ -143,6 +166,8 @@ func TestGoldenRows(t *testing.T) {
 		"item parked " + hex.EncodeToString(store.AppendItem(nil, parkedItem())),
 		"hint " + hex.EncodeToString(store.AppendHint(nil, sampleDue().Ref.Kind, sampleDue().Expires)),
 		"ledger " + hex.EncodeToString(store.AppendLedger(nil, sampleLedger())),
+		"outcome opened " + hex.EncodeToString(store.AppendOutcome(nil, openedOutcome())),
+		"sync " + hex.EncodeToString(store.AppendSync(nil, sampleSync())),
 		"ended " + hex.EncodeToString(sampleEnded()),
 		"ended from " + hex.EncodeToString(store.AppendEndedFrom(nil, store.EndedRowAt(accepted))),
 	})

@@ -57,11 +57,14 @@ func DecodeFloor(b []byte) (f carillon.Floor, expires int64, err error) {
 // Bits of an endpoint in a sync row.
 const (
 	syncBehind = 1 << iota
+	syncSeen
+	syncTold
 )
 
 // AppendSync appends what a user's endpoints are owed: format, expires, lost,
 // the recent ones (id, at − lost), then the endpoints (id, incarnation, and
-// against that owed, cleared and acked; until, due, attempts, bits).
+// against that owed, cleared and acked; until, due, attempts, bits, and the
+// trails that these tell).
 func AppendSync(dst []byte, y *carillon.Sync) []byte {
 	dst = append(dst, rowFormat)
 	dst = binary.AppendVarint(dst, y.Expires)
@@ -88,9 +91,46 @@ func AppendSync(dst []byte, y *carillon.Sync) []byte {
 		if e.Behind {
 			bits |= syncBehind
 		}
+		if len(e.Seen) > 0 {
+			bits |= syncSeen
+		}
+		if len(e.Told) > 0 {
+			bits |= syncTold
+		}
 		dst = append(dst, e.Attempts, bits)
+		for _, t := range []carillon.Trail{e.Seen, e.Told} {
+			if len(t) > 0 {
+				dst = appendTrail(dst, t, e.Incarnation)
+			}
+		}
 	}
 	return dst
+}
+
+// appendTrail appends a trail: the number of its moments, and for each how far
+// and when, against the one before.
+func appendTrail(dst []byte, t carillon.Trail, base carillon.Seq) []byte {
+	dst = append(dst, byte(len(t))) //nolint:gosec // eight at most
+	at := int64(0)
+	for _, m := range t {
+		dst = appendSeq(dst, m.Seq, base)
+		dst = binary.AppendVarint(dst, m.At-at)
+		base, at = m.Seq, m.At
+	}
+	return dst
+}
+
+func (r *reader) trail(base carillon.Seq) (t carillon.Trail) {
+	at := int64(0)
+	for range r.byte() {
+		if r.bad {
+			return nil
+		}
+		base = r.seq(base)
+		at += r.varint()
+		t = append(t, carillon.Moment{Seq: base, At: at})
+	}
+	return t
 }
 
 // DecodeSync reads what [AppendSync] wrote.
@@ -125,7 +165,14 @@ func DecodeSync(b []byte, y *carillon.Sync) error {
 			e.Cleared, e.Acked = r.seq(e.Owed), r.seq(e.Owed)
 			e.Until, e.Due = r.varint(), r.varint()
 			e.Attempts = r.byte()
-			e.Behind = r.byte()&syncBehind != 0
+			bits := r.byte()
+			e.Behind = bits&syncBehind != 0
+			if bits&syncSeen != 0 {
+				e.Seen = r.trail(e.Incarnation)
+			}
+			if bits&syncTold != 0 {
+				e.Told = r.trail(e.Incarnation)
+			}
 		}
 	}
 	return r.err("sync")

@@ -308,7 +308,7 @@ func (s *system) openDoors(context.Context) error {
 	}).Register(s.doors.Router())
 	links := feed.Key(s.master.Derive(linksLabel))
 	s.feed = feed.New(s.cfg.Feed, feed.Deps{
-		Apps: s.apps.Apps, Store: s.store, Outcomes: s.outcomes(), Directory: s.store, Tokens: s.verifier, Subscriptions: subscriptions,
+		Apps: s.apps.Apps, Store: s.store, Outcomes: s.outcomes(), Directory: s.store, Lanes: s.dispatcher.Waiting, Tokens: s.verifier, Subscriptions: subscriptions,
 		IDs: &s.ids, Key: &links, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Clock: s.clock, Log: s.log,
 	})
 	s.feed.Register(s.doors.Router())
