@@ -126,6 +126,9 @@ type Item struct {
 	// Scheduled tells that it waits for its time (deliverAt): no device sees it
 	// and nothing is planned. Its release gives it a content seq of its own.
 	Scheduled bool
+	// Next is a version that takes this one's place at its time (deliverAt); none
+	// when its Content is 0.
+	Next Next
 
 	// State is what the user did with it.
 	State State
@@ -145,6 +148,19 @@ func (it *Item) FetchedAt(e *Endpoint) int64 {
 		}
 	}
 	return 0
+}
+
+// Next is a scheduled version of an item that is there already: the seq of its
+// record, and its content as the journal has it.
+type Next struct {
+	Content Seq
+	Body    []byte
+}
+
+// Awaits tells whether the release of the content at that seq has something to
+// release.
+func (it *Item) Awaits(content Seq) bool {
+	return !it.State.Deleted && (it.Scheduled && it.Content == content || it.Next.Content == content)
 }
 
 // FeedEntry is one place in a user's feed at which an item changed.

@@ -81,13 +81,21 @@ type Notification struct {
 	Extra []byte
 	// LocalState is stateSync "none": reading it on one device clears no other.
 	LocalState bool
-	// DeliverAt is when it shall ring, milliseconds since 1970; 0 is now.
+	// DeliverAt is when it shall ring, milliseconds since 1970; what is past is
+	// now.
 	DeliverAt int64
 	// Broadcast is the id of the broadcast that it belongs to, or empty.
 	Broadcast string
 	Locale    string
 	// Badge is the number to show on the app's icon; -1 when absent.
 	Badge int32
+}
+
+// DefaultExpiry is when a notification expires that names no time: a week after
+// it was accepted or, if that is later, after it shall ring; the limit of 30 days
+// holds. Milliseconds since 1970.
+func DefaultExpiry(accepted, deliverAt int64) int64 {
+	return min(max(accepted, deliverAt)+DefaultLife.Milliseconds(), accepted+MaxLife.Milliseconds())
 }
 
 // Fallback is fallbackPolicy.endpointFallback: a toast after Delay seconds.

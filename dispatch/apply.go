@@ -191,6 +191,10 @@ func (s *shard) notification(r *resident, rec record) {
 		s.skip(rec)
 		return
 	}
+	if s.rec.Notification.DeliverAt > s.rec.At && old != nil && old.Content != seq && s.stands(r, created) {
+		s.keepNext(r, rec, created)
+		return
+	}
 	p := s.newPending(r, rec.win.k, rec.win)
 	p.note = s.rec.Notification
 	p.item = carillon.Item{
@@ -249,12 +253,12 @@ func (s *shard) planNew(r *resident, p *pending, old *carillon.Item, replay bool
 	if old != nil {
 		s.endWaiting(r, p, old)
 	}
-	if !p.item.ID.IsZero() && len(r.entry.sync().Recent) > 0 { // it shall be shown again
-		s.setSync(r, r.entry.sync().Restore(p.note.ID))
-	}
-	if p.note.DeliverAt > s.now {
+	if p.note.DeliverAt > s.rec.At { // by the record's time, so that a replay finds the same
 		p.item.Scheduled, p.item.Planned = true, 0
 		return
+	}
+	if !p.item.ID.IsZero() && len(r.entry.sync().Recent) > 0 { // it shall be shown again
+		s.setSync(r, r.entry.sync().Restore(p.note.ID))
 	}
 	s.targets = carillon.Plan(s.targets[:0], &p.note, r.entry.endpoints, s.now)
 	if p.note.Expires <= s.now {

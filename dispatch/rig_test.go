@@ -172,6 +172,7 @@ func (m *memory) Write(rows *carillon.Rows, _ bool) error {
 		it := *r.Item
 		it.Deliveries = slices.Clone(it.Deliveries)
 		it.Body, it.Feed = slices.Clone(it.Body), max(it.Content, it.State.Seq())
+		it.Next.Body = slices.Clone(it.Next.Body)
 		m.items[u][it.Created] = it
 		m.itemRows++
 	}

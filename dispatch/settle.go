@@ -112,7 +112,7 @@ func (s *shard) row(p *pending) {
 		s.hintRow(p, &p.item.Deliveries[i])
 	}
 	if p.item.Scheduled {
-		s.releaseRow(p)
+		s.releaseRow(p.r, &p.item, p.item.Content, p.note.DeliverAt)
 	}
 	s.endedRows(p)
 	s.idemRow(p)

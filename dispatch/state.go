@@ -151,6 +151,15 @@ func (s *shard) changed(r *resident, rec record) {
 		return
 	}
 	next := t.state
+	if t.item.Scheduled { // nobody has it: whoever is done with it takes it back
+		var said carillon.State
+		said.Apply(c.Change, rec.f.Seq, s.rec.At)
+		if _, done := said.Handled(); done {
+			s.takeBack(t, rec)
+		}
+		s.finish(r, rec, true)
+		return
+	}
 	if !next.Apply(c.Change, rec.f.Seq, s.rec.At) { // nothing that anybody sees
 		s.finish(r, rec, ruled)
 		return
@@ -159,12 +168,6 @@ func (s *shard) changed(r *resident, rec record) {
 	t.state = next
 	s.keepState(t)
 	note := s.noteOf(t)
-	if t.item.Scheduled { // nobody has it; whoever is done with it need not be told
-		_, done := next.Handled()
-		t.item.Scheduled = !done
-		s.finish(r, rec, true)
-		return
-	}
 	if note.LocalState {
 		s.finish(r, rec, true)
 		return
@@ -173,6 +176,7 @@ func (s *shard) changed(r *resident, rec record) {
 	why, handled := t.state.Handled()
 	switch {
 	case handled:
+		t.item.Next = carillon.Next{}
 		s.silence(t, &note, why)
 		y = y.Handle(note.ID, rec.f.Seq, t.item.Expires)
 	case before:
@@ -200,9 +204,7 @@ func (s *shard) deleted(r *resident, rec record) {
 		return
 	}
 	note := s.noteOf(t)
-	t.state.Delete(rec.f.Seq, s.rec.At)
-	t.item.Body = nil
-	s.keepState(t)
+	s.takeBack(t, rec)
 	if t.item.Scheduled {
 		s.finish(r, rec, true)
 		return
@@ -211,6 +213,13 @@ func (s *shard) deleted(r *resident, rec record) {
 	y := r.entry.sync().Handle(note.ID, rec.f.Seq, t.item.Expires)
 	s.owe(r, y, s.rec.Delete.Installation, note.Targets, rec.f.Seq, t.item.Expires)
 	s.finish(r, rec, true)
+}
+
+// takeBack makes an item a tombstone.
+func (s *shard) takeBack(t *touched, rec record) {
+	t.state.Delete(rec.f.Seq, s.rec.At)
+	t.item.Body, t.item.Next = nil, carillon.Next{}
+	s.keepState(t)
 }
 
 // refuse is why a record changes nothing of an item, or 0.

@@ -79,6 +79,9 @@ func (h *household) caused() {
 			}
 			u, _ := carillon.ParseUser(string(e.Key))
 			fs = append(fs, fed{user: u, rec: rec, key: e.Key})
+			if rec.Kind == journal.KindRelease {
+				h.truth.apply(u, rec, h.r.next+carillon.Seq(len(fs)-1))
+			}
 		}
 		h.r.journal.claims, h.r.journal.entries = nil, nil
 		h.r.journal.mu.Unlock()
@@ -97,7 +100,7 @@ func (h *household) step() {
 	was := len(r.v.all())
 	quiet := false // nothing that was done can have made a push pointless
 	switch rapid.SampledFrom([]string{
-		"send", "send", "keyed", "local", "change", "change", "change", "many", "floor", "delete", "ack",
+		"send", "send", "keyed", "later", "local", "change", "change", "change", "many", "floor", "delete", "ack",
 		"join", "join", "leave", "answer", "answer", "answer", "fail", "throttle", "room", "wait", "crash",
 	}).Draw(h.rt, "step") {
 	case "send":
@@ -109,6 +112,11 @@ func (h *household) step() {
 	case "keyed":
 		h.rid++
 		h.feed(h.long(r.keyed(u, fmt.Sprint(len(h.records)), []string{"k", "l"}[h.draw("key", 2)], h.rid)))
+	case "later":
+		h.rid++
+		f := h.long(r.keyed(u, fmt.Sprint(len(h.records)), []string{"k", "l"}[h.draw("key", 2)], h.rid))
+		f.rec.Notification.DeliverAt = r.clock.UnixMilli() + int64(1+h.draw("in", 2000))
+		h.feed(f)
 	case "change":
 		if f := h.item(p); f != nil {
 			h.change(u, f, false)
@@ -269,6 +277,10 @@ func (d *device) handled(f *fact) {
 func (h *household) fetch(d *device, p *person) {
 	for _, f := range p.items {
 		if _, shown := d.shows[f.id]; !shown || p.find(f.id) != f {
+			continue
+		}
+		if f.scheduled { // the one before it is gone
+			delete(d.shows, f.id)
 			continue
 		}
 		if _, handled := f.state.Handled(); handled && (!f.local || f.state.Deleted) {
@@ -434,7 +446,7 @@ func (h *household) states() {
 			}
 			got, want := it.State, f.state
 			if got.Read != want.Read || got.Action != want.Action || got.Deleted != want.Deleted || it.Content != f.content {
-				h.fatalf("%s %s: the row says %+v, true is %+v", u, f.created, got, want)
+				h.fatalf("%s %s: the row of %s says %+v, true is %s and %+v", u, f.created, it.Content, got, f.content, want)
 			}
 			for _, d := range it.Deliveries {
 				if !d.Outcome.Class.Terminal() {

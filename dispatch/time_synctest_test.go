@@ -281,3 +281,62 @@ func TestScheduledIsTakenBack(t *testing.T) {
 		})
 	}
 }
+
+// TestScheduledVersion: a version for later leaves the present one as it is until
+// its time, and then takes its place; a dismissal or a deletion of the present one
+// takes it back, and the other devices hear of that.
+func TestScheduledVersion(t *testing.T) {
+	for _, how := range []string{"released", "deleted", "dismissed", "replaced"} {
+		t.Run(how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, Config{Shards: 2}, newMemory())
+				defer r.stop()
+				r.v.replies(accept)
+				u := user("alice")
+				r.feed(r.joins(u, "phone", carillon.IOS), r.joins(u, "desk", carillon.Windows))
+				first := r.keyed(u, "now", "meeting", 1)
+				created := r.feed(first)
+				r.pass(time.Second)
+				r.feed(r.scheduled(u, "later", 2, time.Minute))
+				r.pass(time.Second)
+				if it := r.store.item(u, created); it.Scheduled || it.Content != created || it.Next.Content == 0 || len(it.Deliveries) != 2 {
+					t.Errorf("while the next version waits: %+v", it)
+				}
+				id, pushes := first.rec.Notification.ID, 2
+				switch how {
+				case "released":
+					pushes = 4
+				case "deleted":
+					r.feed(deletes(u, id, "desk"))
+				case "dismissed":
+					r.feed(r.changes(u, id, "desk", dismissed()))
+				case "replaced":
+					r.feed(r.keyed(u, "now again", "meeting", 3))
+					pushes = 4
+				}
+				for range 3 {
+					r.pass(time.Minute)
+					if due := r.releases(); len(due) > 0 {
+						r.feed(due...)
+					}
+				}
+				alerts := 0
+				for _, p := range r.v.all() {
+					if p.Kind == carillon.KindAlert {
+						alerts++
+					}
+				}
+				if alerts != pushes {
+					t.Errorf("%d alerts, want %d", alerts, pushes)
+				}
+				if n, want := len(r.v.clears("phone")), map[string]int{"deleted": 1, "dismissed": 1}[how]; n != want {
+					t.Errorf("%d clears at the phone, want %d", n, want)
+				}
+				if it := r.store.item(u, created); it.Next.Content != 0 || how == "released" && it.Feed <= created {
+					t.Errorf("in the end: %+v", it)
+				}
+				r.settledAll()
+			})
+		})
+	}
+}

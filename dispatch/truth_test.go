@@ -38,6 +38,11 @@ type fact struct {
 	// kept from a device then. At are the endpoints it was planned for.
 	touched bool
 	at      []home
+	// scheduled tells that it waits for its time; next is the record of a version
+	// that does, nextLocal what that will be.
+	scheduled bool
+	next      carillon.Seq
+	nextLocal bool
 }
 
 func newTruth(ids *carillon.IDKey) *truth {
@@ -97,15 +102,38 @@ func (w *truth) apply(u carillon.User, rec *journal.Record, seq carillon.Seq) {
 				}
 			}
 		} else if f := p.find(c.ID); f != nil && (rec.IfSeq == 0 || rec.IfSeq == f.version()) {
+			if f.scheduled {
+				var said carillon.State
+				said.Apply(c.Change, seq, rec.At)
+				if _, done := said.Handled(); done {
+					f.state.Delete(seq, rec.At)
+				}
+				return
+			}
 			if state := f.state; state.Apply(c.Change, seq, rec.At) { // else nobody sees a difference, and nothing is written
 				f.state = state
+				if _, done := state.Handled(); done && !f.local {
+					f.next = 0
+				}
 			}
 			f.note()
 		}
 	case journal.KindDelete:
 		if f := p.find(rec.Delete.ID); f != nil && (rec.IfSeq == 0 || rec.IfSeq == f.version()) {
 			f.state.Delete(seq, rec.At)
+			f.next = 0
 			f.note()
+		}
+	case journal.KindRelease:
+		for _, f := range p.items {
+			rel := &rec.Release
+			if f.created != rel.Created || f.state.Deleted || !(f.scheduled && f.content == rel.Content) && f.next != rel.Content {
+				continue
+			}
+			if f.next == rel.Content {
+				f.local = f.nextLocal
+			}
+			f.begin(u, p, seq)
 		}
 	default:
 	}
@@ -117,12 +145,25 @@ func (w *truth) send(u carillon.User, p *person, rec *journal.Record, seq carill
 	if n.ID.IsZero() {
 		f.id = w.ids.Positional(u.Hash(), carillon.Position{Seq: seq})
 	} else if old := p.find(n.ID); old != nil && !old.state.Deleted {
-		f = old
+		if f = old; n.DeliverAt > rec.At && !f.scheduled {
+			f.next, f.nextLocal = seq, n.LocalState
+			return
+		}
 	}
 	if f.created == seq {
 		p.items = append(p.items, f)
 	}
-	f.content, f.state, f.local, f.touched, f.at = seq, carillon.State{}, n.LocalState, false, nil
+	f.local = n.LocalState
+	f.begin(u, p, seq)
+	if f.scheduled = n.DeliverAt > rec.At; f.scheduled {
+		f.at = nil
+	}
+}
+
+// begin gives it its content of seq, which nobody has handled.
+func (f *fact) begin(u carillon.User, p *person, seq carillon.Seq) {
+	f.content, f.state, f.touched, f.at = seq, carillon.State{}, false, nil
+	f.scheduled, f.next = false, 0
 	for id := range p.endpoints {
 		f.at = append(f.at, home{u, id})
 	}

@@ -70,7 +70,10 @@ func (f *Feed) appendDeliveries(dst []byte, u carillon.User, id carillon.ID, ite
 	if item.State.Deleted {
 		dst = append(dst, `,"deleted":true`...)
 	}
-	if len(item.Deliveries) == 0 {
+	switch {
+	case item.Scheduled:
+		dst = append(dst, `,"note":"it is scheduled: its endpoints are planned when its time (deliverAt) comes"`...)
+	case len(item.Deliveries) == 0:
 		dst = append(dst, `,"note":"no endpoint was to ring: the user had none, or none that the notification was meant for; it is history"`...)
 	}
 	dst = append(dst, `,"deliveries":[`...)

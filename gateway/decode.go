@@ -151,11 +151,8 @@ func (d *decoder) finish(now int64) {
 		d.extra = append(d.extra, '}')
 		n.Extra = d.extra
 	}
-	if n.DeliverAt <= now { // its time is past: at once
-		n.DeliverAt = 0
-	}
 	if !d.expiry {
-		n.Expires = min(max(now, n.DeliverAt)+carillon.DefaultLife.Milliseconds(), now+carillon.MaxLife.Milliseconds())
+		n.Expires = carillon.DefaultExpiry(now, n.DeliverAt)
 	}
 	if d.host == "" {
 		d.fault("targetHostName", "is required: the verified host name of your app")

@@ -228,7 +228,7 @@ func (g *Gateway) remembered(s *send, now int64) (receipt, bool, error) {
 		accepted: idem.Expires - carillon.IdempotencyFor.Milliseconds(), expires: s.n.Expires,
 	}
 	if !s.expiry {
-		old.expires = old.accepted + carillon.DefaultLife.Milliseconds()
+		old.expires = carillon.DefaultExpiry(old.accepted, s.n.DeliverAt)
 	}
 	done, err := g.repeat(s, old)
 	return done, true, err

@@ -23,6 +23,7 @@ const (
 	itemJournalled             // times that are not 0
 	itemPlanned
 	itemScheduled
+	itemNext
 )
 
 // Bits of an item's state.
@@ -50,8 +51,9 @@ const (
 // AppendItem appends the row of an item; Created stands in its key. The layout
 // (uvarints, signed ones zigzag): format, bits, partition, accepted, expires −
 // accepted, then what the bits tell: content − created, id, journalled and
-// planned − accepted, state; the number of deliveries and the deliveries; the
-// body is the rest.
+// planned − accepted, state; the number of deliveries and the deliveries; of a
+// next version its content − created and its body, after that's length; the body
+// is the rest.
 func AppendItem(dst []byte, it *carillon.Item) []byte {
 	var bits uint64
 	set := func(bit uint64, on bool) {
@@ -65,6 +67,7 @@ func AppendItem(dst []byte, it *carillon.Item) []byte {
 	set(itemJournalled, it.Journalled != 0)
 	set(itemPlanned, it.Planned != 0)
 	set(itemScheduled, it.Scheduled)
+	set(itemNext, it.Next.Content != 0)
 
 	dst = append(dst, rowFormat)
 	dst = binary.AppendUvarint(dst, bits)
@@ -91,6 +94,11 @@ func AppendItem(dst []byte, it *carillon.Item) []byte {
 		d := &it.Deliveries[i]
 		dst = appendString(dst, d.Endpoint)
 		dst = appendDelivery(dst, d, it.Created, it.Accepted)
+	}
+	if bits&itemNext != 0 {
+		dst = appendSeq(dst, it.Next.Content, it.Created)
+		dst = binary.AppendUvarint(dst, uint64(len(it.Next.Body)))
+		dst = append(dst, it.Next.Body...)
 	}
 	return append(dst, it.Body...)
 }
@@ -145,6 +153,14 @@ func decodeItem(b []byte, created carillon.Seq, it *carillon.Item, deliveries bo
 			it.Deliveries[i].Endpoint = r.string()
 			r.delivery(&it.Deliveries[i], created, it.Accepted)
 		}
+	}
+	if bits&itemNext != 0 {
+		it.Next.Content = r.seq(created)
+		n := r.uvarint()
+		if n > uint64(len(r.b)) {
+			r.bad, n = true, 0
+		}
+		it.Next.Body = r.bytes(int(n)) //nolint:gosec // no more than there is
 	}
 	it.Body = r.b
 	it.Feed = Version(it)

@@ -67,6 +67,9 @@ func TestItemRoundTrip(t *testing.T) {
 				ReadSeq: seqs().Draw(t, "readSeq"), ActionSeq: seqs().Draw(t, "actionSeq"), DeletedSeq: seqs().Draw(t, "deletedSeq"), Changed: times().Draw(t, "changed"),
 			},
 		}
+		if rapid.Bool().Draw(t, "next") {
+			want.Next = carillon.Next{Content: seqs().Draw(t, "nextContent"), Body: rapid.SliceOf(rapid.Byte()).Draw(t, "nextBody")}
+		}
 		want.Feed = store.Version(want)
 		row := store.AppendItem(nil, want)
 		var got carillon.Item

@@ -21,6 +21,8 @@ type auditor struct {
 	report auditReport
 	spans  map[int32]*span
 	marks  []journal.Mark // of a stopped process's journal
+	// scheduled are the items that wait for a release.
+	scheduled int64
 }
 
 // span is what a partition's ledger covers.
@@ -56,6 +58,9 @@ func (a *auditor) run(ctx context.Context) error {
 		if s := a.spans[p.Partition]; s.recounted > s.planned {
 			a.problem("partition %d: its items hold %d settled deliveries, its ledger counted %d only", p.Partition, s.recounted, s.planned)
 		}
+	}
+	if a.scheduled != a.report.Scheduled {
+		a.problem("%d notifications wait for their time, but %d releases do", a.scheduled, a.report.Scheduled)
 	}
 	a.report.Closed = a.report.ProblemCount == 0
 	return nil
@@ -169,6 +174,9 @@ func (a *auditor) items(ctx context.Context) (err error) {
 }
 
 func (a *auditor) item(u carillon.User, it *carillon.Item) error {
+	if !it.State.Deleted && (it.Scheduled || it.Next.Content != 0) {
+		a.scheduled++
+	}
 	sp := a.spans[it.Partition]
 	if sp == nil || it.Content >= sp.settled {
 		a.report.Unsettled++
@@ -212,8 +220,8 @@ func (a *auditor) dues(ctx context.Context) (err error) {
 			return ctx.Err() == nil
 		}
 		if row.Ref.Kind == carillon.KindRelease { // likewise, until it is released
-			a.report.Scheduled++
-			return ctx.Err() == nil
+			err = a.release(&row.Ref)
+			return err == nil && ctx.Err() == nil
 		}
 		a.report.Due++
 		err = a.hint(&row.Ref, row.Partition, func(d *carillon.Delivery) bool { return d.Hint == carillon.HintDue && d.Due == row.At })
@@ -223,6 +231,20 @@ func (a *auditor) dues(ctx context.Context) (err error) {
 		err = failed
 	}
 	return err
+}
+
+// release checks that for each release that waits there is what it releases.
+func (a *auditor) release(ref *carillon.Ref) error {
+	it, err := a.v.Item(ref.User, ref.Created)
+	if err != nil {
+		return err
+	}
+	if it != nil && it.Awaits(ref.Content) {
+		a.report.Scheduled++
+	} else { // taken back, replaced or expired: it goes when it comes up
+		a.report.Stale++
+	}
+	return nil
 }
 
 func (a *auditor) parked(ctx context.Context) (err error) {

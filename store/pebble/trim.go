@@ -20,8 +20,8 @@ type spot struct {
 }
 
 // TrimUser drops the oldest items of a user beyond the newest keep, some of them
-// in one call, and tells how many. Items with an open delivery stay: their
-// expiry ends them. Callers are those who write the user's rows.
+// in one call, and tells how many. Items with an open delivery or a time to
+// come stay: their expiry ends them. Callers are those who write the user's rows.
 func (s *Store) TrimUser(u carillon.User, keep int) (dropped int, err error) {
 	if err := s.enter(); err != nil {
 		return 0, err
@@ -94,6 +94,9 @@ func (s *Store) drop(b *pebble.Batch, u carillon.User, versions []spot, now int6
 	}
 	var key []byte
 	if it != nil { // else it expired, and its generation will go
+		if it.Scheduled || it.Next.Content != 0 { // it was accepted, and has not rung yet
+			return false, nil
+		}
 		for i := range it.Deliveries {
 			if !it.Deliveries[i].Outcome.Class.Terminal() {
 				return false, nil
