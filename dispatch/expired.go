@@ -37,7 +37,7 @@ func (k *keeper) dropExpired(w waitingLane, now int64) (next int64) {
 				next = now + expiredEvery
 				break
 			}
-			if r := (&recall{k: k, kind: carillon.HintParked, ref: row.Ref, lane: w}); h.claim(r) {
+			if r := (&recall{k: k, kind: carillon.HintParked, ref: row.Ref, lane: w}); h.found(r) {
 				k.d.recall(r)
 				room--
 			}

@@ -48,6 +48,9 @@ type waiting struct {
 	// tried is the row that the last probe took: the next one takes another, as
 	// what failed once and parks again may fail for reasons of its own.
 	tried *carillon.ParkedRow
+	// late is the lowest content that was parked, or came back, since the keeper
+	// read what it looks through.
+	late carillon.Seq
 	// looked is how far the shut lane's rows were looked through for expired
 	// ones, nextLook when to go on.
 	looked   *carillon.ParkedRow
@@ -63,8 +66,11 @@ type hints struct {
 	cursor   *carillon.DueRow
 	recalled int // due rows that are with a shard
 	out      map[refKey]struct{}
-	parked   map[waitingLane]*waiting
-	depth    atomic.Int64 // parked rows of all lanes
+	// gone are the hints that went since the present look began: they may stand in
+	// rows that it has read before.
+	gone   map[refKey]struct{}
+	parked map[waitingLane]*waiting
+	depth  atomic.Int64 // parked rows of all lanes
 }
 
 // refKey is a [carillon.Ref] that can be compared, with the kind of hint.
@@ -81,7 +87,7 @@ func keyOf(ref *carillon.Ref, hint carillon.Hint) refKey {
 }
 
 func newHints() *hints {
-	return &hints{wake: make(chan struct{}, 1), out: make(map[refKey]struct{}), parked: make(map[waitingLane]*waiting)}
+	return &hints{wake: make(chan struct{}, 1), out: make(map[refKey]struct{}), gone: make(map[refKey]struct{}), parked: make(map[waitingLane]*waiting)}
 }
 
 // noteDue tells that a due row was written.
@@ -137,8 +143,12 @@ func (h *hints) parkedOf(host string) int64 {
 // returned tells that a shard is done with a recalled hint; removed, that its
 // row is gone.
 func (h *hints) returned(r *recall, removed bool) {
+	key := keyOf(&r.ref, r.kind)
 	h.mu.Lock()
-	delete(h.out, keyOf(&r.ref, r.kind))
+	delete(h.out, key)
+	if removed {
+		h.gone[key] = struct{}{}
+	}
 	if r.kind == carillon.HintDue {
 		h.recalled--
 	} else if q := h.parked[r.lane]; q != nil {
@@ -160,6 +170,7 @@ func (q *waiting) rewind(content carillon.Seq) {
 	if q.cursor != nil && content <= q.cursor.Ref.Content {
 		q.cursor = nil
 	}
+	q.late = min(q.late, content)
 }
 
 // noteParked tells that a parked row was written; again, that a vendor had the
@@ -175,11 +186,34 @@ func (h *hints) noteParked(w waitingLane, content carillon.Seq, again bool) {
 	nudge(h.wake)
 }
 
+// look begins a look at what waits.
+func (h *hints) look() {
+	h.mu.Lock()
+	clear(h.gone)
+	h.mu.Unlock()
+}
+
+// found takes a row that the present look has read for a shard; false when one
+// has it already, or it went since.
+func (h *hints) found(r *recall) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	key := keyOf(&r.ref, r.kind)
+	if _, gone := h.gone[key]; gone {
+		return false
+	}
+	return h.take(key, r)
+}
+
 // claim takes a row for a shard; false when one has it already.
 func (h *hints) claim(r *recall) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	key := keyOf(&r.ref, r.kind)
+	return h.take(keyOf(&r.ref, r.kind), r)
+}
+
+// take is claim; h.mu is held.
+func (h *hints) take(key refKey, r *recall) bool {
 	if _, taken := h.out[key]; taken {
 		return false
 	}
@@ -217,6 +251,7 @@ func (k *keeper) recallDue(ctx context.Context) {
 		case <-t.C:
 		}
 		now := clock.UnixMilli()
+		k.hints.look()
 		next := k.fireDue(now)
 		if k.replayed() { // else what is parked would go before what is older and re-driven
 			next = min(next, k.drainParked(now))
@@ -245,7 +280,7 @@ func (k *keeper) fireDue(now int64) int64 {
 				return row.At
 			}
 			r := &recall{k: k, kind: carillon.HintDue, ref: row.Ref, at: row.At}
-			if h.claim(r) {
+			if h.found(r) {
 				h.mu.Lock()
 				h.cursor = row
 				h.mu.Unlock()
@@ -322,6 +357,7 @@ func (k *keeper) drain(w waitingLane, n int, probe bool) int {
 		at = &q.tried
 	}
 	cursor := *at
+	q.late = carillon.MaxSeq
 	h.mu.Unlock()
 	if !probe { // more would only wait in memory
 		room = min(room, k.credits.room(k.d.lane(w.lane).index, w.low))
@@ -335,11 +371,13 @@ func (k *keeper) drain(w waitingLane, n int, probe bool) int {
 		}
 		for i := range rows {
 			r := &recall{k: k, kind: carillon.HintParked, ref: rows[i].Ref, lane: w, probe: probe}
-			if !h.claim(r) {
+			if !h.found(r) {
 				continue
 			}
 			h.mu.Lock()
-			*at = &rows[i]
+			if rows[i].Ref.Content < q.late { // else it would be passed
+				*at = &rows[i]
+			}
 			h.mu.Unlock()
 			k.d.recall(r)
 			sent++

@@ -33,3 +33,44 @@ func TestDueBehindTheCursor(t *testing.T) {
 		}
 	})
 }
+
+// A parked row that goes while its keeper looks through what it has read is not
+// counted off twice: what is parked later would be forgotten until the lane shuts
+// again, and newcomers would pass it.
+func TestParkedRowGoesDuringALook(t *testing.T) {
+	run(t, func(r *rig) {
+		alice, bob := user("dev.alice"), user("dev.bob")
+		r.feed(r.joins(alice, "a", carillon.IOS), r.joins(bob, "b", carillon.IOS), r.sends(alice, "shuts the lane"))
+		r.v.answer(t, "a", carillon.Outcome{Class: carillon.ThrottledSender, After: time.Second})
+		r.feed(r.sends(bob, "1"), r.sends(bob, "2"))
+		pass(5 * time.Second)
+		r.v.answer(t, r.v.waiting()[0], accept(carillon.Push{})) // the probe
+		r.flush()
+		if rows := len(r.store.parked); rows == 0 {
+			t.Fatal("nothing is parked any more")
+		}
+		looks := 0
+		r.store.looked = func() {
+			if looks++; looks > 1 || len(r.v.waiting()) == 0 {
+				return
+			}
+			for _, p := range r.v.all() {
+				r.v.answerIf(p)
+			}
+			time.Sleep(time.Second) // its row goes
+		}
+		nudge(r.k.hints.wake)
+		pass(10 * time.Second)
+		r.v.replies(accept)
+		for _, id := range r.v.waiting() {
+			r.v.answer(t, id, accept(carillon.Push{}))
+		}
+		pass(10 * time.Second)
+		if dues, parked := r.store.waiting(); dues+parked != 0 || looks == 0 {
+			t.Fatalf("%d due and %d parked rows are left; %d looks", dues, parked, looks)
+		}
+		if depth := r.k.hints.depth.Load(); depth != 0 {
+			t.Errorf("nothing is parked, and %d are counted", depth)
+		}
+	})
+}

@@ -40,6 +40,7 @@ type memory struct {
 	trims     []carillon.User
 	fault     error
 	now       func() int64 // nil: nothing expires
+	looked    func()       // when set, called once parked rows were read
 }
 
 func newMemory() *memory {
@@ -278,13 +279,17 @@ func (m *memory) Due(dst []carillon.DueRow, _ int32, after *carillon.DueRow, n i
 
 func (m *memory) Parked(dst []carillon.ParkedRow, _ int32, lane carillon.Lane, low bool, after *carillon.ParkedRow, n int) ([]carillon.ParkedRow, error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	for _, r := range m.parked {
 		if r.Lane == lane && r.Low == low && len(dst) < n && (after == nil || compareParked(r, *after) > 0) {
 			dst = append(dst, r)
 		}
 	}
-	return dst, m.fault
+	looked, fault := m.looked, m.fault
+	m.mu.Unlock()
+	if looked != nil && len(dst) > 0 {
+		looked()
+	}
+	return dst, fault
 }
 
 func (m *memory) ParkedDepth(int32) ([]carillon.ParkedCount, error) {
