@@ -130,14 +130,41 @@ func (f *Feed) subscribed(r *httpapi.Request, p *auth.Principal) (carillon.User,
 	if !ok || p.Client == "" || !app.Allows(p.Client) {
 		return carillon.User{}, carillon.Errorf(carillon.CodeAccessDenied, "X-UNS-ID", "the token's app may not act for the host of this subscription")
 	}
+	return sub.User, f.lives(&sub)
+}
+
+// lives refuses the subscription of an endpoint that is not there any more.
+func (f *Feed) lives(sub *auth.Subscription) error {
 	eps, err := f.deps.Directory.Endpoints(nil, sub.User)
 	if err != nil {
-		return carillon.User{}, err
+		return err
 	}
 	for i := range eps {
 		if eps[i].ID == sub.Installation && eps[i].Incarnation == sub.Incarnation {
-			return sub.User, nil
+			return nil
 		}
 	}
-	return carillon.User{}, carillon.Errorf(carillon.CodeAccessDenied, "X-UNS-ID", "revoked: its endpoint left or moved; the device must register again")
+	return carillon.Errorf(carillon.CodeAccessDenied, "X-UNS-ID", "revoked: its endpoint left or moved; the device must register again")
+}
+
+// endpoint is the endpoint of u that reads, as X-UNS-ID names it; empty when it
+// names none. That it calls tells that what it was served has arrived.
+func (f *Feed) endpoint(r *httpapi.Request, u carillon.User) (sub auth.Subscription, err error) {
+	id := r.Header("X-UNS-ID")
+	if id == "" {
+		return sub, nil
+	}
+	if sub, err = f.deps.Subscriptions.Open(id, r.Now()); err != nil {
+		return sub, err
+	}
+	if sub.User != u {
+		return sub, carillon.Errorf(carillon.CodeAccessDenied, "X-UNS-ID", "malformed: this subscription id is not one of this user of this app")
+	}
+	if r.Param("id") != "" || r.Principal.(*auth.Principal).UserID != "" { //nolint:forcetypeassert // caller set it
+		if err := f.lives(&sub); err != nil { // else it was looked at already
+			return sub, err
+		}
+	}
+	f.deps.Served.Came(&sub, r.Call())
+	return sub, nil
 }

@@ -20,9 +20,16 @@ func (f *Feed) delta(r *httpapi.Request) error {
 	if err != nil {
 		return err
 	}
+	sub, err := f.endpoint(r, u)
+	if err != nil {
+		return err
+	}
 	c, err := f.wanted(r, u)
 	if err != nil {
 		return err
+	}
+	if c.served && !c.partial && c.at > 0 && c.filter.text == "" { // its token was in an answer that arrived
+		f.deps.Served.Got(&sub, c.at-1)
 	}
 	// Only what is applied counts: a row beyond may stand before one that is not
 	// written yet.
@@ -44,6 +51,7 @@ func (f *Feed) delta(r *httpapi.Request) error {
 	}
 	p.dst = append(p.dst, ']')
 	option, kind := "$deltatoken", tokenSync
+	c.served = p.looked > 0
 	c.at, c.inner, c.issued = next.At, next.Created, r.Now()
 	if next == (carillon.Place{}) {
 		c.at, c.start = max(now.Applied, c.at), 0
@@ -71,7 +79,7 @@ func (f *Feed) wanted(r *httpapi.Request, u carillon.User) (c cursor, err error)
 	case skip:
 		c, err = f.deps.Key.open(tokenDelta, u, r.Query("$skiptoken"), "$skiptoken")
 	case token == latest:
-		c.at = beyond
+		c.at, c.partial = beyond, true
 	case token == "": // a first sync; an empty token is how a 410 says so
 		c.start = beyond
 	default:

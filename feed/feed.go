@@ -39,6 +39,24 @@ type Directory interface {
 	EachEndpoint(host, after string, fn func(u carillon.User, eps []carillon.Endpoint) bool) error
 }
 
+// Served hears what is served to which endpoint, and what shows that it arrived.
+// A call is a method and URI. All of it is cheap and never waits.
+type Served interface { //nolint:interfacebloat // one of each kind of read
+	// Came notes that an endpoint makes a call.
+	Came(sub *auth.Subscription, call string)
+	// All notes that a call serves it all of its user's notifications, up to a
+	// seq of his feed; the newest of them changed at another.
+	All(sub *auth.Subscription, call string, to, newest carillon.Seq)
+	// One notes that a call serves it a single notification.
+	One(sub *auth.Subscription, call string, id carillon.ID)
+	// Got notes that it has its user's feed up to a seq, without a gap, GotOne
+	// that it has a single notification.
+	Got(sub *auth.Subscription, to carillon.Seq)
+	GotOne(sub *auth.Subscription, id carillon.ID)
+	// Live notes that it follows the feed behind a seq that it names, or 0.
+	Live(sub *auth.Subscription, after carillon.Seq)
+}
+
 // Tokens tells whose a bearer token is.
 type Tokens interface {
 	Verify(token []byte) (*auth.Principal, error)
@@ -86,6 +104,7 @@ type Deps struct {
 	// Lanes tells why the way to a vendor is shut and when it is tried next
 	// (milliseconds since 1970); "" while it is open or not known.
 	Lanes         func(carillon.Lane) (why string, until int64)
+	Served        Served
 	Tokens        Tokens
 	Subscriptions *auth.Subscriptions
 	IDs           *carillon.IDKey

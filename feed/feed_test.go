@@ -106,6 +106,8 @@ type rig struct {
 	dev   *auth.DevIssuer
 	subs  *auth.Subscriptions
 	feed  *feed.Feed
+
+	served seen
 }
 
 var alice = carillon.User{Host: "app.example.com", ID: "dev.alice"}
@@ -148,7 +150,7 @@ func newRigAt(t testing.TB, store feed.Store, clock *carillon.Clock) *rig {
 	}
 	outcomes, _ := store.(feed.Outcomes)
 	r.feed = feed.New(feed.Config{MaxUserStreams: 3}, feed.Deps{
-		Apps: func() *carillon.Apps { return apps }, Store: store, Outcomes: outcomes, Directory: r.store, Lanes: r.store.lane, Tokens: tokens,
+		Apps: func() *carillon.Apps { return apps }, Store: store, Outcomes: outcomes, Directory: r.store, Lanes: r.store.lane, Served: &r.served, Tokens: tokens,
 		Subscriptions: r.subs, IDs: r.ids, Key: &feed.Key{9}, Partitions: 4, Applied: r.store, Clock: clock, Log: log,
 	})
 	s := httpapi.New(httpapi.Config{Listen: "127.0.0.1:0"}, log, clock)

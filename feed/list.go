@@ -21,6 +21,10 @@ func (f *Feed) list(r *httpapi.Request) error {
 	if err != nil {
 		return err
 	}
+	sub, err := f.endpoint(r, u)
+	if err != nil {
+		return err
+	}
 	c, err := f.listed(r, u)
 	if err != nil {
 		return err
@@ -28,12 +32,12 @@ func (f *Feed) list(r *httpapi.Request) error {
 	first := !r.HasQuery("$skiptoken")
 	p := page{entry: entry{feed: f, user: u}, most: c.top, sel: &c.sel, dst: append(r.Scratch(), `{"@odata.context":`...)}
 	p.dst = httpapi.AppendString(p.dst, r.AppendContext(nil, u.ID, false))
-	position, err := f.position(u)
+	now, err := f.deps.Store.Progress(f.partition(u))
 	if err != nil {
 		return err
 	}
 	p.dst = append(p.dst, `,"@carillon.position":"`...)
-	p.dst = append(append(p.dst, position...), '"')
+	p.dst = append(append(p.dst, httpapi.EncodePosition(carillon.Position{Partition: f.partition(u), Seq: last(now)})...), '"')
 	if c.count && first {
 		n, err := f.count(u, &c.filter)
 		if err != nil {
@@ -52,6 +56,9 @@ func (f *Feed) list(r *httpapi.Request) error {
 		c.at, c.issued = next, r.Now()
 		dst = append(dst, `,"@odata.nextLink":`...)
 		dst = httpapi.AppendString(dst, f.link(r, &c.query, "$skiptoken", f.deps.Key.seal(tokenList, u, &c)))
+	}
+	if first && next == 0 && c.top > 0 && c.filter.text == "" { // all of it
+		f.deps.Served.All(&sub, r.Call(), last(now), p.newest)
 	}
 	c.honour(r)
 	r.JSON(fasthttp.StatusOK, append(dst, '}'))
@@ -76,10 +83,11 @@ type page struct {
 
 	dst    []byte
 	sel    *selection
-	most   int // entries
-	n      int // entries so far
-	looked int // items so far
-	base   int // where value begins in dst
+	most   int          // entries
+	n      int          // entries so far
+	looked int          // items so far
+	base   int          // where value begins in dst
+	newest carillon.Seq // the last change of the items so far
 }
 
 // full tells whether the page takes no more.
@@ -115,6 +123,7 @@ func (f *Feed) fill(p *page, u carillon.User, c *cursor) (next carillon.Seq, err
 			return false
 		}
 		p.looked++
+		p.newest = max(p.newest, it.Feed)
 		if it.State.Deleted || it.Scheduled {
 			return true
 		}
@@ -187,16 +196,6 @@ func (f *Feed) link(r *httpapi.Request, q *query, option, token string) []byte {
 // partition is where a user's records stand in the journal.
 func (f *Feed) partition(u carillon.User) int32 {
 	return journal.Partition(u.AppendKey(nil), f.deps.Partitions)
-}
-
-// position is how far a user's feed is: every record before it is in what is
-// read from now on.
-func (f *Feed) position(u carillon.User) (string, error) {
-	p, err := f.deps.Store.Progress(f.partition(u))
-	if err != nil {
-		return "", err
-	}
-	return httpapi.EncodePosition(carillon.Position{Partition: f.partition(u), Seq: last(p)}), nil
 }
 
 // last is the last seq that was applied.

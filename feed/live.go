@@ -33,6 +33,10 @@ func (f *Feed) events(r *httpapi.Request) error {
 	if err != nil {
 		return err
 	}
+	sub, err := f.subscriber(r, u)
+	if err != nil {
+		return err
+	}
 	if err := (&options{}).known(r); err != nil {
 		return err
 	}
@@ -43,6 +47,11 @@ func (f *Feed) events(r *httpapi.Request) error {
 	s, err := f.hub.join(u)
 	if err != nil {
 		return err
+	}
+	if after := l.cursor.at - 1; !l.resync && l.named {
+		f.deps.Served.Live(&sub, after)
+	} else {
+		f.deps.Served.Live(&sub, 0)
 	}
 	l.stream = s
 	r.SetHeader("X-Accel-Buffering", "no") // proxies shall pass it on at once
@@ -76,6 +85,14 @@ func (f *Feed) follower(r *httpapi.Request) (u carillon.User, until int64, err e
 	return u, p.Expires, nil
 }
 
+// subscriber is the endpoint that follows; who comes with a ticket is none.
+func (f *Feed) subscriber(r *httpapi.Request, u carillon.User) (auth.Subscription, error) {
+	if r.HasQuery("ticket") {
+		return auth.Subscription{}, nil
+	}
+	return f.endpoint(r, u)
+}
+
 // live is one live feed as it runs.
 type live struct {
 	feed      *Feed
@@ -84,6 +101,7 @@ type live struct {
 	until     int64
 	cursor    cursor
 	resync    bool
+	named     bool // the reader told where he was
 	buf       []byte
 }
 
@@ -109,7 +127,7 @@ func (l *live) begin(r *httpapi.Request) error {
 		l.resync = true
 		return nil
 	}
-	l.cursor.at = pos.Seq + 1
+	l.cursor.at, l.named = pos.Seq+1, true
 	return nil
 }
 

@@ -27,6 +27,10 @@ func (f *Feed) one(r *httpapi.Request) error {
 	if err != nil {
 		return err
 	}
+	sub, err := f.endpoint(r, u)
+	if err != nil {
+		return err
+	}
 	item, id, err := f.item(r, u)
 	if err != nil {
 		return err
@@ -37,6 +41,9 @@ func (f *Feed) one(r *httpapi.Request) error {
 	e := entry{feed: f, user: u, item: item}
 	etag := e.etag()
 	if httpapi.NoneMatch(r.Header("If-None-Match"), etag) {
+		if !fetched(item, &sub) {
+			f.deps.Served.GotOne(&sub, id)
+		}
 		r.SetHeader("ETag", etag)
 		r.Status(fasthttp.StatusNotModified)
 		return nil
@@ -45,9 +52,17 @@ func (f *Feed) one(r *httpapi.Request) error {
 	if err != nil {
 		return err
 	}
+	if !fetched(item, &sub) {
+		f.deps.Served.One(&sub, r.Call(), id)
+	}
 	r.SetHeader("ETag", etag)
 	r.JSON(fasthttp.StatusOK, body)
 	return nil
+}
+
+// fetched tells whether it is known that the endpoint has the item.
+func fetched(item *carillon.Item, sub *auth.Subscription) bool {
+	return item.FetchedAt(&carillon.Endpoint{ID: sub.Installation, Incarnation: sub.Incarnation}) != 0
 }
 
 // item reads the row that the path names.

@@ -34,12 +34,17 @@ const (
 const (
 	tokenOldestFirst = 1 << iota
 	tokenPreferred
+	tokenPartial
+	tokenServed
 )
 
 // cursor is where a reader is, with what he asked for at first.
 type cursor struct {
 	query
 
+	// partial tells that a delta began with what was new then, not at the
+	// beginning, served that the answer with the link told of something.
+	partial, served bool
 	// issued is when the link was made, milliseconds since 1970.
 	issued int64
 	// at is the next seq to look at: of a list its created seq, of a delta its
@@ -60,6 +65,12 @@ func (k *Key) seal(kind linkKind, u carillon.User, c *cursor) string {
 	}
 	if c.preferred {
 		bits |= tokenPreferred
+	}
+	if c.partial {
+		bits |= tokenPartial
+	}
+	if c.served {
+		bits |= tokenServed
 	}
 	b := append(make([]byte, 0, 128), tokenVersion, byte(kind), bits)
 	b = binary.AppendUvarint(b, uint64(c.top)) //nolint:gosec // 0 to 1000
@@ -105,6 +116,7 @@ func (k *Key) parse(kind linkKind, u carillon.User, text string) (c cursor, ok b
 		return c, false
 	}
 	c.oldestFirst, c.preferred = body[2]&tokenOldestFirst != 0, body[2]&tokenPreferred != 0
+	c.partial, c.served = body[2]&tokenPartial != 0, body[2]&tokenServed != 0
 	r := tokenReader{b: body[3:]}
 	c.top = int(min(r.uvarint(), maxTop))
 	c.issued = r.varint()

@@ -58,9 +58,11 @@ type Deps struct {
 	Parked func(host string) int64
 	// Fit is the kind that a push becomes at its vendor, a tap where its content
 	// would not fit; nil takes the planned kind for it.
-	Fit   func(p *carillon.Push) carillon.Kind
-	Clock *carillon.Clock
-	Log   *slog.Logger
+	Fit func(p *carillon.Push) carillon.Kind
+	// Served, when set, hears of the endpoints that call.
+	Served *Served
+	Clock  *carillon.Clock
+	Log    *slog.Logger
 }
 
 // Gateway answers the requests that append. Safe for concurrent use.

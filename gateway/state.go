@@ -99,6 +99,7 @@ func (g *Gateway) endpointOf(r *httpapi.Request, p *auth.Principal, a *actor) er
 		return carillon.Errorf(carillon.CodeAccessDenied, subscriptionHeader, "malformed: this subscription id is not one of this user")
 	}
 	a.user = a.sub.User
+	g.deps.Served.Came(&a.sub, r.Call())
 	return nil
 }
 

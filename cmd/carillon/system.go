@@ -301,14 +301,15 @@ func (s *system) openDoors(context.Context) error {
 	}
 	s.applied = httpapi.NewApplied(s.store.Progress, s.clock)
 	subscriptions := auth.NewSubscriptions(s.master)
+	served := gateway.NewServed(roomy{s.writer, s.space}, s.clock, s.log)
 	s.doors = httpapi.New(s.cfg.HTTP, s.log, s.clock)
 	gateway.New(s.cfg.Gateway, gateway.Deps{
 		Apps: s.apps.Apps, Journal: roomy{s.writer, s.space}, Store: s.store, Auth: s.verifier, Subscriptions: subscriptions,
-		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Parked: s.dispatcher.Parked, Fit: provider.Fit, Clock: s.clock, Log: s.log,
+		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Parked: s.dispatcher.Parked, Fit: provider.Fit, Served: served, Clock: s.clock, Log: s.log,
 	}).Register(s.doors.Router())
 	links := feed.Key(s.master.Derive(linksLabel))
 	s.feed = feed.New(s.cfg.Feed, feed.Deps{
-		Apps: s.apps.Apps, Store: s.store, Outcomes: s.outcomes(), Directory: s.store, Lanes: s.dispatcher.Waiting, Tokens: s.verifier, Subscriptions: subscriptions,
+		Apps: s.apps.Apps, Store: s.store, Outcomes: s.outcomes(), Directory: s.store, Lanes: s.dispatcher.Waiting, Served: served, Tokens: s.verifier, Subscriptions: subscriptions,
 		IDs: &s.ids, Key: &links, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Clock: s.clock, Log: s.log,
 	})
 	s.feed.Register(s.doors.Router())
@@ -334,6 +335,7 @@ func (s *system) openDoors(context.Context) error {
 		stage{name: "ops listener", run: s.ops.Run},
 		stage{name: "token cache", run: s.verifier.Run},
 		stage{name: "position waiters", run: s.applied.Run},
+		stage{name: "acknowledgements", run: served.Run},
 		stage{name: "doors", run: s.doors.Run},
 	)
 	return nil

@@ -57,6 +57,9 @@ func (r *Request) Method() string { return string(r.ctx.Method()) }
 // Path is the path as it was sent, still percent-encoded.
 func (r *Request) Path() string { return string(r.path) }
 
+// Call is the method and URI of the request.
+func (r *Request) Call() string { return r.Method() + " " + string(r.ctx.RequestURI()) }
+
 // Pattern is the pattern of the route that matched.
 func (r *Request) Pattern() string {
 	if r.route == nil {
