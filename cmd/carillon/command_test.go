@@ -87,7 +87,7 @@ func story() *carillon.Item {
 func TestStoryIsReadable(t *testing.T) {
 	u, id := alice()
 	it := story()
-	r := explain(u, id, it, it.Accepted+1000)
+	r := explain(u, id, &known{item: it}, it.Accepted+1000)
 	var got strings.Builder
 	r.write(&got)
 	want := `notification 0b7c0f0e-0000-8000-8000-000000000001
@@ -107,7 +107,7 @@ func TestStoryIsReadable(t *testing.T) {
 	}
 	it.Deliveries = nil
 	it.State.Read = true
-	r = explain(u, id, it, it.Accepted)
+	r = explain(u, id, &known{item: it}, it.Accepted)
 	got.Reset()
 	r.write(&got)
 	if !strings.Contains(got.String(), "no endpoint was to ring") || !strings.Contains(got.String(), ", read, ") {
@@ -126,7 +126,7 @@ func TestWhyAsksTheOpsListener(t *testing.T) {
 			_, _ = io.WriteString(w, `{"error":{"code":"itemNotFound","message":"no such notification","target":"notification"}}`)
 			return
 		}
-		_ = json.NewEncoder(w).Encode(explain(u, id, story(), 0))
+		_ = json.NewEncoder(w).Encode(explain(u, id, &known{item: story()}, 0))
 	}))
 	defer ops.Close()
 	code, out, fault := call(t, "why", "--user", u.Key(), "--notification", id.String(), "--ops", ops.Listener.Addr().String())
@@ -161,6 +161,75 @@ func (s shelf) Item(_ carillon.User, created carillon.Seq) (*carillon.Item, erro
 	return s.item, nil
 }
 
+func (s shelf) Items(carillon.User, carillon.Seq, int) ([]*carillon.Item, error) {
+	return []*carillon.Item{s.item}, nil
+}
+
+func (shelf) Endpoints(dst []carillon.Endpoint, _ carillon.User) ([]carillon.Endpoint, error) {
+	return dst, nil
+}
+
+func (shelf) Sync(carillon.User) (carillon.Sync, error) { return carillon.Sync{}, nil }
+
+// TestWholeStory: what every kind of endpoint did, in order of time.
+func TestWholeStory(t *testing.T) {
+	u, id := alice()
+	const at = 1_800_000_000_000
+	seq := func(n int64) carillon.Seq { return carillon.MakeSeq(1, n) }
+	it := &carillon.Item{
+		Created: seq(41), Content: seq(41), Partition: 3, Accepted: at, Journalled: at + 1, Planned: at + 2, Expires: at + 3_600_000,
+		State: carillon.State{Action: carillon.Dismissed, ActionSeq: seq(50), Changed: at + 9000},
+		Deliveries: []carillon.Delivery{
+			{
+				Endpoint: "phone", Platform: carillon.IOS, Kind: carillon.KindAlert, Attempts: 1, Parked: at + 3, Handed: at + 5000, Answered: at + 5020,
+				Opened: at + 8900, Outcome: carillon.Outcome{Class: carillon.Accepted, Status: 200},
+			},
+			{Endpoint: "pc", Platform: carillon.Windows, Kind: carillon.KindAlert, Outcome: carillon.Outcome{Class: carillon.Suppressed, Reason: "dismissed"}},
+			{Endpoint: "tab", Platform: carillon.Android, Kind: carillon.KindTap, Hint: carillon.HintParked, Parked: at + 4},
+		},
+	}
+	k := &known{
+		item:      it,
+		endpoints: []carillon.Endpoint{{ID: "watch", Platform: carillon.Polling, Expires: at * 2}, {ID: "new", Platform: carillon.IOS, Expires: at * 2, Incarnation: seq(60)}},
+		sync: carillon.Sync{Endpoints: []carillon.EndpointSync{{
+			Endpoint: "phone", Owed: seq(50), Cleared: seq(50), Acked: seq(45),
+			Seen: carillon.Trail{{Seq: seq(45), At: at + 7000}}, Told: carillon.Trail{{Seq: seq(50), At: at + 9100}},
+		}}},
+		lanes: func(l carillon.Lane) (string, int64) {
+			if l.Platform == carillon.Android {
+				return "throttled", at + 60_000
+			}
+			return "", 0
+		},
+	}
+	r := explain(u, id, k, at+10_000)
+	var got strings.Builder
+	r.write(&got)
+	want := `notification 0b7c0f0e-0000-8000-8000-000000000001
+  for demo.localhost/dev.alice, dismissed, expires 2027-01-15T09:00:00Z
+  accepted 2027-01-15T08:00:00Z, partition 3, position 1/41
+       0 ms  accepted  
+       1 ms  journalled
+       2 ms  planned   
+       3 ms  parked      ios      alert    phone
+       4 ms  parked      android  tap      tab
+       4 ms  waiting     android  tap      tab: open, parked: its vendor is shut (throttled), next attempt 2027-01-15T08:01:00Z
+    5000 ms  handed      ios      alert    phone
+    5020 ms  answered    ios      alert    phone: accepted (200)
+    7000 ms  fetched     ios      alert    phone
+    8900 ms  opened      ios      alert    phone
+    9000 ms  dismissed 
+    9000 ms  suppressed  windows  alert    pc: suppressed dismissed
+    9100 ms  cleared     ios      alert    phone
+  1 still open
+  not to ring: polling  watch: no push reaches it; it comes and fetches
+  not to ring: ios      new: it registered later, and finds it in the history
+`
+	if d := cmp.Diff(want, got.String()); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestFindItemByEitherKindOfID(t *testing.T) {
 	u, _ := alice()
 	ids := &carillon.IDKey{1}
@@ -168,12 +237,12 @@ func TestFindItemByEitherKindOfID(t *testing.T) {
 	s.derived = ids.Derived(u, 'k', "key")
 	positional := ids.Positional(u.Hash(), carillon.Position{Partition: s.item.Partition, Seq: s.item.Created})
 	for _, id := range []carillon.ID{s.derived, positional} {
-		if it, err := findItem(s, ids, u, id); err != nil || it != s.item {
+		if it, err := findKnown(s, ids, u, id); err != nil || it.item != s.item {
 			t.Errorf("%s: %v, %v", id, it, err)
 		}
 	}
 	for _, id := range []carillon.ID{ids.Derived(u, 'k', "other"), ids.Positional(u.Hash(), carillon.Position{Partition: 3, Seq: 7})} {
-		if it, err := findItem(s, ids, u, id); it != nil || carillon.AsError(err).Code != carillon.CodeNotFound {
+		if it, err := findKnown(s, ids, u, id); it != nil || carillon.AsError(err).Code != carillon.CodeNotFound {
 			t.Errorf("%s: %v, %v", id, it, err)
 		}
 	}

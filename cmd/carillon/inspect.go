@@ -41,11 +41,12 @@ func (s *system) why(_ context.Context, r httpapi.OpsRequest) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	it, err := findItem(s.store, &s.ids, u, id)
+	k, err := findKnown(s.store, &s.ids, u, id)
 	if err != nil {
 		return nil, err
 	}
-	return explain(u, id, it, s.clock.UnixMilli()), nil
+	k.lanes = s.dispatcher.Waiting
+	return explain(u, id, k, s.clock.UnixMilli()), nil
 }
 
 // moveClock tells (GET) or moves (POST) the one clock of everything that waits

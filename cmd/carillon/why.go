@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"time"
 
 	"carillon"
 	"carillon/config"
@@ -83,11 +85,11 @@ func (e *env) readWhy(o config.Options, u carillon.User, id carillon.ID) (_ *rep
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	it, err := findItem(store, &ids, u, id)
+	k, err := findKnown(store, &ids, u, id)
 	if err != nil {
 		return nil, err
 	}
-	r := explain(u, id, it, (&carillon.Clock{}).UnixMilli())
+	r := explain(u, id, k, (&carillon.Clock{}).UnixMilli())
 	return &r, nil
 }
 
@@ -102,28 +104,62 @@ func storeDir(cfg *config.Config) string {
 	return filepath.Join(cfg.Data, "store")
 }
 
-// items is what finding a notification needs of the store.
-type items interface {
+// shelves is what telling of a notification needs of the store.
+type shelves interface {
 	Find(u carillon.User, id carillon.ID) (created carillon.Seq, ok bool, err error)
 	Item(u carillon.User, created carillon.Seq) (*carillon.Item, error)
+	Items(u carillon.User, before carillon.Seq, n int) ([]*carillon.Item, error)
+	Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.Endpoint, error)
+	Sync(u carillon.User) (carillon.Sync, error)
 }
 
-// findItem looks a notification up by its id. The error of one that is not there
-// is a [carillon.Error] with [carillon.CodeNotFound].
-func findItem(store items, ids *carillon.IDKey, u carillon.User, id carillon.ID) (*carillon.Item, error) {
-	created := carillon.Seq(0)
-	if p, ok := ids.Position(u.Hash(), id); ok {
-		created = p.Seq
-	} else if seq, ok, err := store.Find(u, id); err != nil {
-		return nil, err
-	} else if ok {
-		created = seq
-	}
-	if created != 0 {
-		it, err := store.Item(u, created)
-		if it != nil || err != nil {
-			return it, err
+// findKnown looks a notification up by its id, with what its user's endpoints
+// told. The error of one that is not there is a [carillon.Error] with
+// [carillon.CodeNotFound] that says what is known.
+func findKnown(store shelves, ids *carillon.IDKey, u carillon.User, id carillon.ID) (*known, error) {
+	pos, positional := ids.Position(u.Hash(), id)
+	if !positional {
+		seq, ok, err := store.Find(u, id)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			pos.Seq = seq
 		}
 	}
-	return nil, carillon.Errorf(carillon.CodeNotFound, "notification", "%s has no notification %s: never sent, expired, or of another user", u, id)
+	k := &known{}
+	var err error
+	if k.endpoints, err = store.Endpoints(nil, u); err != nil {
+		return nil, err
+	}
+	if k.sync, err = store.Sync(u); err != nil {
+		return nil, err
+	}
+	if pos.Seq != 0 {
+		if k.item, err = store.Item(u, pos.Seq); k.item != nil || err != nil {
+			return k, err
+		}
+	}
+	newest, err := store.Items(u, 0, 1)
+	if err != nil {
+		return nil, err
+	}
+	return nil, unknownID(u, id, pos, positional, k, newest)
+}
+
+// unknownID says what is known of a notification that is not there, and of its
+// user.
+func unknownID(u carillon.User, id carillon.ID, pos carillon.Position, positional bool, k *known, newest []*carillon.Item) error {
+	why := "never sent with that key, expired, or of another user"
+	if positional {
+		why = fmt.Sprintf("the id is of the record at %s of partition %d, which was journalled for this user: it expired, was the oldest of too many, or is not applied yet", pos.Seq, pos.Partition)
+	}
+	has := "no notification"
+	if len(newest) > 0 {
+		has = "newer notifications, the last accepted " + time.UnixMilli(newest[0].Accepted).UTC().Format(time.RFC3339)
+		if !positional || newest[0].Created < pos.Seq {
+			has = "other notifications, the last accepted " + time.UnixMilli(newest[0].Accepted).UTC().Format(time.RFC3339)
+		}
+	}
+	return carillon.Errorf(carillon.CodeNotFound, "notification", "%s has no notification %s: %s. The user has %d endpoints and %s", u, id, why, len(k.endpoints), has)
 }
