@@ -230,6 +230,9 @@ func (s *shard) setOut(r *resident, p *pending, old *carillon.Item, replay bool)
 	again := p.written
 	if !again {
 		s.keep(p)
+		if replay {
+			s.covered(r, p)
+		}
 	}
 	for i := range p.deliveries {
 		if row := p.deliveries[i].row(); !row.Outcome.Class.Terminal() && row.Hint == carillon.HintNone {
@@ -238,6 +241,27 @@ func (s *shard) setOut(r *resident, p *pending, old *carillon.Item, replay bool)
 	}
 	if again {
 		s.known(p)
+	}
+}
+
+// covered ends the deliveries of a notification whose row an earlier run did not
+// come to write, while that run wrote a later word on everything before: the floor
+// is there already, and its endpoints may have been told.
+func (s *shard) covered(r *resident, p *pending) {
+	if p.note.LocalState {
+		return
+	}
+	state := p.item.State
+	r.entry.floor().Merge(p.item.Content, &state)
+	why, handled := state.Handled()
+	if !handled {
+		return
+	}
+	p.over = why
+	for i := range p.deliveries {
+		if d := &p.deliveries[i]; !d.row().Outcome.Class.Terminal() {
+			s.end(d, carillon.Outcome{Class: carillon.Suppressed, Reason: why})
+		}
 	}
 }
 

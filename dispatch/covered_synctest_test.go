@@ -1,0 +1,62 @@
+package dispatch
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"carillon"
+	"carillon/journal"
+)
+
+// A notification rings, everything up to it is read elsewhere and its endpoint
+// told, and the process is killed before the notification's own row is written.
+// The replay finds the floor there: it rings nobody again.
+func TestReplayUnderAFloor(t *testing.T) {
+	store := newMemory()
+	alice := user("dev.alice")
+	sent := carillon.MakeSeq(1, 2)
+	var records []fed
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{Shards: 1, RowDelay: time.Hour}, store)
+		defer r.stop()
+		records = []fed{r.joins(alice, "i", carillon.IOS), r.joins(alice, "w", carillon.Windows), r.sends(alice, "1")}
+		r.feed(records...)
+		floor := fed{user: alice, rec: &journal.Record{Kind: journal.KindChange, Change: journal.Change{
+			Floor: sent + 1, Change: carillon.Change{Read: carillon.Set}, Installation: "w",
+		}}}
+		records = append(records, floor)
+		r.v.answer(t, "i", accept(carillon.Push{}))
+		r.feed(floor)
+		if p := r.v.answer(t, "i", accept(carillon.Push{})); p.Kind != carillon.KindTap {
+			t.Fatalf("after the floor the phone got a %v", p.Kind)
+		}
+		pass(time.Second)
+		if f, _ := store.Floor(alice); len(f) != 1 {
+			t.Fatalf("the floor is %v", f)
+		}
+		if it := store.item(alice, sent); it != nil {
+			t.Fatalf("the notification's row is written, which this test is not about: %+v", it)
+		}
+		store = store.clone()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{Shards: 1}, store)
+		defer r.stop()
+		r.k.replayEnd = carillon.MakeSeq(1, int64(len(records)))
+		r.v.replies(accept)
+		r.feed(records...)
+		r.flush()
+		for _, p := range r.v.all() {
+			if p.Kind == carillon.KindAlert {
+				t.Errorf("%s rings again for what is read", p.Endpoint.ID)
+			}
+		}
+		for _, d := range store.item(alice, sent).Deliveries {
+			if d.Outcome.Class != carillon.Suppressed {
+				t.Errorf("the delivery to %s is %s", d.Endpoint, d.Outcome.Class)
+			}
+		}
+		r.wantPositions(int64(len(records)), int64(len(records)))
+	})
+}
