@@ -22,7 +22,7 @@ PROGRESS = /^exit=/ { code = substr($$0, 6); next } \
 	{ print; fflush() } END { exit code }
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test unit acceptance bench bench-h2 bench-quick lint fmt fuzz gen deps deps-go clean
+.PHONY: help build run demo test unit acceptance torture bench bench-h2 bench-quick lint fmt fuzz gen deps deps-go clean
 
 help: ## print the targets
 	@echo 'Carillon: one keyboard, every bell.'
@@ -50,6 +50,9 @@ unit: deps-go ## unit tests with -race
 
 acceptance: build deps ## real processes: real Kafka, Microsoft's Graph client, kill -9
 	@scripts/acceptance.sh
+
+torture: build ## 5,000 random households against the binary, killed meanwhile (200 in make test); 10 minutes
+	@CARILLON_SEQUENCES=$${CARILLON_SEQUENCES:-5000} ACCEPTANCE_TIMEOUT=60m RUN=TestNothingResurrects scripts/acceptance.sh
 
 bench: build $(PEERS) ## W1: notifications a second, µs by stage, ratio to an apns2 loop (BENCH="--rounds 1 …")
 	@$(BIN) bench --peer $(PEERS) $(BENCH)

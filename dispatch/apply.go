@@ -248,7 +248,7 @@ func (s *shard) setOut(r *resident, p *pending, old *carillon.Item, replay bool)
 // come to write, while that run wrote a later word on everything before: the floor
 // is there already, and its endpoints may have been told.
 func (s *shard) covered(r *resident, p *pending) {
-	if p.note.LocalState {
+	if p.note.LocalState || unsuppressed {
 		return
 	}
 	state := p.item.State
@@ -429,7 +429,7 @@ func (s *shard) redrive(p *pending, old *carillon.Item) {
 	p.written = true
 	p.item.Planned, p.item.State, p.item.Feed = old.Planned, old.State, old.Feed
 	why, handled := old.State.Handled()
-	handled = handled && (old.State.Deleted || !p.note.LocalState)
+	handled = handled && (old.State.Deleted || !p.note.LocalState) && !unsuppressed
 	if handled {
 		p.over = why
 	}

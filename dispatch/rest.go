@@ -224,7 +224,7 @@ func (s *shard) recalled(r *resident, rc *recall) {
 	}
 	why, handled := it.State.Handled()
 	switch {
-	case handled && (it.State.Deleted || !p.note.LocalState):
+	case handled && (it.State.Deleted || !p.note.LocalState) && !unsuppressed:
 		p.over = why
 		s.end(d, carillon.Outcome{Class: carillon.Suppressed, Reason: why})
 	case p.item.Expires <= s.now:

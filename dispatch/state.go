@@ -264,6 +264,9 @@ func (s *shard) noteOf(t *touched) carillon.Notification {
 // waits behind it, what is parked, and what is to be tried again. Which of an
 // attempt and a change comes first, the word of the delivery decides.
 func (s *shard) silence(t *touched, note *carillon.Notification, why string) {
+	if unsuppressed {
+		return
+	}
 	r := t.r
 	for p := r.pendings; p != nil; p = p.next {
 		if p.clear || p.item.Created != t.item.Created || p.replaced {
@@ -345,7 +348,7 @@ func (s *shard) lower(r *resident, rec record) {
 		}
 		state := p.item.State
 		floor.Merge(p.item.Content, &state)
-		if why, handled := state.Handled(); handled {
+		if why, handled := state.Handled(); handled && !unsuppressed {
 			p.over = why
 			s.suppress(p, why)
 		}
