@@ -38,8 +38,6 @@ func walk(t *testing.T, args ...string) {
 		{"app notification id", appNotificationID},
 		{"leaving", leaving},
 		{"dismissed everywhere", dismissedEverywhere},
-		{"asleep through five", asleep},
-		{"a retry is suppressed", retrySuppressed},
 		{"validate only", validateOnly},
 		{"subscription id", subscriptionID},
 		{"servers name the user", serversNameUsers},
