@@ -59,7 +59,7 @@ func doings() []string {
 	return []string{
 		"send", "send", "send", "keyed", "keyed", "local",
 		"change", "change", "change", "change", "many", "floor", "delete", "ack",
-		"join", "join", "leave", "fault", "fault", "fault", "sleep", "wake", "wait", "crash", "crash", "crash", "restart",
+		"join", "join", "leave", "fault", "fault", "fault", "fault", "sleep", "wake", "wait", "crash", "crash", "crash", "restart",
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -94,9 +95,7 @@ func (i *issuer) token(t *testing.T, claims map[string]any) string {
 	t.Helper()
 	now := time.Now()
 	all := jwt.MapClaims{"iss": i.URL, "aud": "carillon", "azp": "demo-client", "sub": "ann", "scp": "UserNotification.ReadWrite.CreatedByApp", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
-	for name, v := range claims {
-		all[name] = v
-	}
+	maps.Copy(all, claims)
 	tok := jwt.NewWithClaims(jwt.SigningMethodES256, all)
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -226,7 +225,7 @@ func refusedTokens(t *testing.T, s *site, iss *issuer) {
 		}
 		me(text).refuses(t, 401)
 	}
-	me(parts[0] + "." + parts[1] + "." + strings.Repeat("A", len(parts[2]))).refuses(t, 401)
+	me(parts[0]+"."+parts[1]+"."+strings.Repeat("A", len(parts[2]))).refuses(t, 401)
 	me("").refuses(t, 401)
 }
 

@@ -208,7 +208,9 @@ func deletedAndRecalled(t *testing.T, s *site) {
 func replacedAnew(t *testing.T, s *site) {
 	p := s.person(t, "anew")
 	windows, ios, android := p.three(t, "")
-	n := func(title string) map[string]any { return with(visual(title, ""), map[string]any{"appNotificationId": "key"}) }
+	n := func(title string) map[string]any {
+		return with(visual(title, ""), map[string]any{"appNotificationId": "key"})
+	}
 	id := p.send(t, n("first"))
 	for _, d := range []*device{windows, ios, android} {
 		d.rung(t, 1)
