@@ -129,7 +129,8 @@ func (n *EndedRun) Add(row *carillon.EndedRow) {
 
 // DecodeEnded calls fn for the entries of a partition's row in order, behind the
 // first skip ones, until it returns false. The entry is fn's until then. It tells
-// how many were passed, with the one that fn did not want.
+// how many were passed, with the one that fn did not want. Entries of who was
+// forgotten are passed over.
 func DecodeEnded(b []byte, partition int32, skip uint32, fn func(e *carillon.Ended) bool) (passed uint32, err error) {
 	r := reader{b: b}
 	r.format()
@@ -142,7 +143,7 @@ func DecodeEnded(b []byte, partition int32, skip uint32, fn func(e *carillon.End
 		if r.bad {
 			break
 		}
-		if passed++; passed > skip && !fn(&e) {
+		if passed++; passed > skip && e.User.ID != "" && !fn(&e) {
 			return passed, nil
 		}
 	}
@@ -185,4 +186,27 @@ func (r *reader) ended(e *carillon.Ended, host string, created carillon.Seq) {
 	}
 	e.User.ID = r.string()
 	d.Endpoint = r.string()
+}
+
+// ForgetEnded is a row without what it says of a user: his entries keep
+// their places and say nothing. It tells how many they are.
+func ForgetEnded(b []byte, u carillon.User) (row []byte, forgot int, err error) {
+	r := reader{b: b}
+	r.format()
+	n := EndedRun{}
+	n.Begin(r.varint())
+	host, created := "", carillon.Seq(0)
+	for !r.bad && len(r.b) > 0 {
+		e := carillon.Ended{Written: n.written}
+		r.ended(&e, host, created)
+		host, created = e.User.Host, e.Created
+		it := carillon.Item{Created: e.Created, Content: e.Content, ID: e.ID, Accepted: e.Accepted}
+		if e.User == u {
+			forgot++
+			it = carillon.Item{Created: created, Content: created, Accepted: n.written}
+			e.User.ID, e.Delivery = "", carillon.Delivery{}
+		}
+		n.Add(&carillon.EndedRow{User: e.User, Item: &it, Delivery: &e.Delivery})
+	}
+	return n.Value, forgot, r.err("log of outcomes")
 }

@@ -120,3 +120,54 @@ func TestEndedOff(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestForgetEnded: who is forgotten is in no entry and, compacted, in no file;
+// what is told of others, and every position, stays.
+func TestForgetEnded(t *testing.T) {
+	s := open(t, pebble.Config{}, &carillon.Clock{})
+	who := carillon.User{Host: "app.example.com", ID: "dev.to-be-forgotten"}
+	batch := func(users ...carillon.User) {
+		t.Helper()
+		var rows []carillon.EndedRow
+		for i, u := range users {
+			it := &carillon.Item{Created: carillon.MakeSeq(1, int64(i)), Content: carillon.MakeSeq(1, int64(i)), Partition: 1}
+			rows = append(rows, carillon.EndedRow{User: u, Item: it, Delivery: &carillon.Delivery{Endpoint: "e-" + u.ID, Outcome: carillon.Outcome{Class: carillon.Gone}}})
+		}
+		if err := s.Write(&carillon.Rows{Ended: rows}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	batch(benchUser(1), who, benchUser(2), who)
+	batch(benchUser(3), benchUser(4))
+	batch(who, carillon.User{Host: "two.example.com", ID: who.ID}, benchUser(5))
+	from, end, _ := s.EndedKept(1)
+	read := func(at carillon.LogPlace, most int) (all []carillon.Ended, next carillon.LogPlace) {
+		t.Helper()
+		next, err := s.Ended(1, at, end, func(e *carillon.Ended) bool {
+			if len(all) < most {
+				all = append(all, *e)
+				return true
+			}
+			return false
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all, next
+	}
+	whole, _ := read(carillon.LogPlace{Row: from}, 99)
+	_, after3 := read(carillon.LogPlace{Row: from}, 3)
+	if n, err := s.ForgetEnded(who, 1, 0); err != nil || n != 3 {
+		t.Fatal(n, err)
+	}
+	want := slices.DeleteFunc(slices.Clone(whole), func(e carillon.Ended) bool { return e.User == who })
+	if got, _ := read(carillon.LogPlace{Row: from}, 99); !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if got, _ := read(after3, 99); !slices.Equal(got, want[2:]) {
+		t.Errorf("from the fourth on %+v, want %+v", got, want[2:])
+	}
+	if n, err := s.ForgetEnded(who, 1, 0); err != nil || n != 0 {
+		t.Error(n, err)
+	}
+}
