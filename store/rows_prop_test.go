@@ -279,6 +279,15 @@ func TestLedgerRoundTrip(t *testing.T) {
 	})
 }
 
+func trails() *rapid.Generator[carillon.Trail] {
+	return rapid.Custom(func(t *rapid.T) (trail carillon.Trail) {
+		for range rapid.IntRange(0, 8).Draw(t, "moments") {
+			trail = append(trail, carillon.Moment{Seq: seqs().Draw(t, "seq"), At: times().Draw(t, "when")})
+		}
+		return trail
+	})
+}
+
 func TestSyncRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := carillon.Sync{Lost: seqs().Draw(t, "lost"), Expires: times().Draw(t, "expires")}
@@ -290,6 +299,7 @@ func TestSyncRoundTrip(t *testing.T) {
 				Endpoint: rapid.String().Draw(t, "endpoint"), Incarnation: seqs().Draw(t, "incarnation"), Owed: seqs().Draw(t, "owed"),
 				Cleared: seqs().Draw(t, "cleared"), Acked: seqs().Draw(t, "acked"), Until: times().Draw(t, "until"), Due: times().Draw(t, "due"),
 				Attempts: rapid.Byte().Draw(t, "attempts"), Behind: rapid.Bool().Draw(t, "behind"),
+				Seen: trails().Draw(t, "seen"), Told: trails().Draw(t, "told"),
 			})
 		}
 		var got carillon.Sync
