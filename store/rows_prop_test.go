@@ -68,7 +68,7 @@ func TestItemRoundTrip(t *testing.T) {
 			},
 		}
 		if rapid.Bool().Draw(t, "next") {
-			want.Next = carillon.Next{Content: seqs().Draw(t, "nextContent"), Body: rapid.SliceOf(rapid.Byte()).Draw(t, "nextBody")}
+			want.Next = carillon.Next{Content: max(seqs().Draw(t, "nextContent"), 1), Body: rapid.SliceOf(rapid.Byte()).Draw(t, "nextBody")}
 		}
 		want.Feed = store.Version(want)
 		row := store.AppendItem(nil, want)
