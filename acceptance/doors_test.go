@@ -83,7 +83,6 @@ func notBuilt(t *testing.T, s *site) {
 	p := s.person(t, "early")
 	for _, c := range []struct{ method, path, feature string }{
 		{"POST", "/api/v1/broadcasts", "broadcasts"},
-		{"GET", "/api/v1/outcomes", "the stream of outcomes"},
 	} {
 		var body any
 		if c.method != "GET" {
