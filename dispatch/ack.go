@@ -17,9 +17,9 @@ func (s *shard) acked(r *resident, rec record) {
 		return
 	}
 	y, changed := r.entry.sync().Ack(r.entry.endpoints, a.Installation, a.Incarnation, a.Position, s.now)
-	// What is on its way there may show what it saw handled, and of a replay it is
-	// not known whether something was: then the next one counts.
-	if changed && r.turnAt(a.Installation) < 0 && rec.f.Seq >= rec.win.k.replayEnd {
+	// What is on its way there may show what it saw handled, and of the time before
+	// a replay it is not known whether something was: then the next one counts.
+	if changed && r.turnAt(a.Installation) < 0 && a.Position >= rec.win.k.replayEnd {
 		s.setSync(r, y)
 		wrote = true
 	}

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,5 +59,44 @@ func TestReplayUnderAFloor(t *testing.T) {
 			}
 		}
 		r.wantPositions(int64(len(records)), int64(len(records)))
+	})
+}
+
+// A push was on its way when the process was killed, and what it shows is read by
+// then. The app acknowledges that it saw so, but it looked before the push came:
+// it is told all the same.
+func TestAckOfBeforeTheReplay(t *testing.T) {
+	store := newMemory()
+	alice := user("dev.alice")
+	sent := carillon.MakeSeq(1, 2)
+	var records []fed
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{Shards: 1, RowDelay: time.Hour}, store)
+		defer r.stop()
+		records = []fed{
+			r.joins(alice, "i", carillon.IOS), r.joins(alice, "w", carillon.Windows), r.sends(alice, "1"),
+			{user: alice, rec: &journal.Record{Kind: journal.KindChange, Change: journal.Change{
+				Floor: sent + 1, Change: carillon.Change{Read: carillon.Set}, Installation: "w",
+			}}},
+		}
+		r.feed(records...)
+		pass(time.Second)
+		if got := r.v.waiting(); !slices.Contains(got, "i") {
+			t.Fatalf("%v are unanswered, want the phone's push", got)
+		}
+		store = store.clone()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{Shards: 1}, store)
+		defer r.stop()
+		r.k.replayEnd = carillon.MakeSeq(1, int64(len(records)))
+		r.v.replies(accept)
+		r.feed(append(records, fed{user: alice, rec: &journal.Record{Kind: journal.KindAck, Ack: journal.Ack{
+			Installation: "i", Position: carillon.MakeSeq(1, 3),
+		}}})...)
+		r.flush()
+		if got := r.v.clears("i"); len(got) != 1 || got[0].Kind != carillon.KindTap {
+			t.Errorf("the phone is told %v, want one tap", got)
+		}
 	})
 }
