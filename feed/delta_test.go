@@ -255,6 +255,54 @@ func TestDeltaOf10000(t *testing.T) {
 	}
 }
 
+// TestDeltaOfOneChange: what has not changed is not read.
+func TestDeltaOfOneChange(t *testing.T) {
+	store := newStore(t)
+	history(t, store, 10_000)
+	r := newRigOn(t, store)
+	read := func(path string) (l round) {
+		t.Helper()
+		status, body, _ := r.get(strings.TrimPrefix(path, r.url), user)
+		if status != 200 || json.Unmarshal([]byte(body), &l) != nil {
+			t.Fatal(status, body)
+		}
+		return l
+	}
+	link := read(deltaPath + "?$deltatoken=latest").Delta
+	store.rows = 0
+	if l := read(link); len(l.Value) != 0 || store.rows != 0 {
+		t.Errorf("without a change %d entries and %d rows are read", len(l.Value), store.rows)
+	}
+	it, err := store.Item(alice, carillon.MakeSeq(1, 5000))
+	if err != nil || it == nil {
+		t.Fatal(err)
+	}
+	at, was := carillon.MakeSeq(1, 10_001), it.Feed
+	it.State, it.Feed = carillon.State{Read: true, ReadSeq: at}, at
+	if err := store.Write(&carillon.Rows{
+		Items:     []carillon.ItemRow{{User: alice, Item: it, Moved: it.Expires, Was: was}},
+		Positions: []carillon.Progress{{Partition: journal.Partition(alice.AppendKey(nil), 4), Applied: at + 1}},
+	}, false); err != nil {
+		t.Fatal(err)
+	}
+	store.rows = 0
+	if l := read(link); len(l.Value) != 1 || store.rows != 2 { // where it stands in the feed, and itself
+		t.Errorf("after one change %d entries and %d rows are read, want the item by its place", len(l.Value), store.rows)
+	}
+	link = read(link).Delta
+	it.Created, it.Content, it.State, it.Feed = at+1, at+1, carillon.State{}, at+1
+	if err := store.Write(&carillon.Rows{
+		Items:     []carillon.ItemRow{{User: alice, Item: it}},
+		Positions: []carillon.Progress{{Partition: journal.Partition(alice.AppendKey(nil), 4), Applied: at + 2}},
+	}, false); err != nil {
+		t.Fatal(err)
+	}
+	store.rows = 0
+	if l := read(link); len(l.Value) != 1 || store.rows != 1 {
+		t.Errorf("after one new notification %d entries and %d rows are read, want one each", len(l.Value), store.rows)
+	}
+}
+
 func TestDeltaTokens(t *testing.T) {
 	d := newDesk(t)
 	for range 3 {
