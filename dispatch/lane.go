@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ type lane struct {
 	shut, slow atomic.Bool
 
 	mu      sync.Mutex
+	clears  []*delivery // they go first: each has its endpoint's turn already
 	queue   []*delivery
 	head    int
 	breaker breaker
@@ -64,13 +66,34 @@ func (l *lane) put(ds []*delivery) {
 	nudge(l.wake)
 }
 
-// pop moves up to len(into) deliveries out of the queue.
+// urge puts a clear before all that waits to ring: it is not to wait for what
+// others send. It needs no credit, as it is in no duplicate window; there is at
+// most one for each endpoint.
+func (l *lane) urge(d *delivery) {
+	l.mu.Lock()
+	if l.head == len(l.queue) && len(l.clears) == 0 {
+		l.oldest = l.d.deps.Clock.UnixMilli()
+	}
+	l.clears = append(l.clears, d)
+	l.mu.Unlock()
+	nudge(l.wake)
+}
+
+// pop moves up to len(into) deliveries out of the queue, clears first. They take
+// no more than half of it while others wait.
 func (l *lane) pop(into []*delivery) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := copy(into, l.queue[l.head:])
-	clear(l.queue[l.head : l.head+n])
-	l.head += n
+	first := into
+	if l.head < len(l.queue) {
+		first = into[:(len(into)+1)/2]
+	}
+	urgent := copy(first, l.clears)
+	l.clears = slices.Delete(l.clears, 0, urgent)
+	ring := copy(into[urgent:], l.queue[l.head:])
+	clear(l.queue[l.head : l.head+ring])
+	l.head += ring
+	n := urgent + ring
 	if n > 0 {
 		l.oldest = l.d.deps.Clock.UnixMilli()
 		l.pace()
@@ -200,7 +223,7 @@ func (l *lane) checkStall() {
 	now := l.d.deps.Clock.UnixMilli()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.head < len(l.queue) && l.breaker.stalled(now-l.oldest, now, rand.Float64()) { //nolint:gosec // jitter needs no secrecy
+	if (l.head < len(l.queue) || len(l.clears) > 0) && l.breaker.stalled(now-l.oldest, now, rand.Float64()) { //nolint:gosec // jitter needs no secrecy
 		l.changed()
 	}
 }

@@ -62,6 +62,10 @@ func (s *shard) enqueue(d *delivery) {
 	d.p.held++
 	d.queued = s.now
 	d.word.Store(wordQueued)
+	if d.p.clear {
+		d.lane.urge(d)
+		return
+	}
 	o := s.outgoing(d)
 	o.queue = append(o.queue, d)
 	s.mark(o)
