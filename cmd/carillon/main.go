@@ -30,7 +30,7 @@ func commands() []command {
 	return []command{
 		serveCommand(),
 		demoCommand(),
-		benchCommand(), benchPushCommand(), benchH2Command(),
+		benchCommand(), benchPushCommand(), benchH2Command(), benchClearsCommand(),
 		tokenCommand(),
 		appListCommand(),
 		appShowCommand(),

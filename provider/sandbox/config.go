@@ -52,6 +52,10 @@ type Config struct {
 	// Audit makes Fast mode look for repeated (device, notification) pairs, at
 	// about 0.3 µs a request and 16 to 32 bytes a pair. Strict always looks.
 	Audit bool
+	// Watch, when set, hears of every push that Fast mode accepts when it comes, with
+	// the device address; of WNS its path and query only. It is called by
+	// connections, at the same time, and must be quick.
+	Watch func(v Vendor, address string)
 	// Keep is the most inbox and the most tray entries a device keeps; 0: 100.
 	// All inboxes together keep 128 MiB, oldest out first.
 	Keep int

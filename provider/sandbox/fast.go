@@ -36,6 +36,9 @@ func (s *Server) answer(d *door, r *request) reply {
 
 // fastCount counts device and delivery, without reading the request.
 func (s *Server) fastCount(v Vendor, path, apnsID string, body []byte) {
+	if s.cfg.Watch != nil {
+		s.cfg.Watch(v, fastAddress(v, path, body))
+	}
 	var h uint64
 	if v == FCM {
 		h = maphash.Bytes(s.counts.seed, fastToken(body))
