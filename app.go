@@ -20,6 +20,38 @@ type App struct {
 	// Credentials are the keys of its push channels, at most 10 sets a platform; a
 	// platform without one is served by the sandbox or not at all.
 	Credentials []Credential
+	// Quota bounds what is sent for the app.
+	Quota Quota
+}
+
+// Quota is how many notifications an app may send; 0 is no limit.
+type Quota struct {
+	PerSecond, PerDay int64
+}
+
+// MaxQuota is the largest that can be said.
+const MaxQuota = 1_000_000_000_000
+
+// String is the quota as people read it.
+func (q Quota) String() string {
+	switch {
+	case q.PerSecond > 0 && q.PerDay > 0:
+		return fmt.Sprintf("%d a second and %d a day", q.PerSecond, q.PerDay)
+	case q.PerSecond > 0:
+		return fmt.Sprintf("%d a second", q.PerSecond)
+	case q.PerDay > 0:
+		return fmt.Sprintf("%d a day", q.PerDay)
+	}
+	return "none"
+}
+
+// Check reports what is wrong with a quota, by member.
+func (q Quota) Check(report func(member, message string)) {
+	for member, n := range map[string]int64{"perSecond": q.PerSecond, "perDay": q.PerDay} {
+		if n < 0 || n > MaxQuota {
+			report(member, fmt.Sprintf("is %d, not from 0 (no limit) to %d", n, int64(MaxQuota)))
+		}
+	}
 }
 
 // Identity is an app's name on one platform.

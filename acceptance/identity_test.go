@@ -115,7 +115,7 @@ func TestIdentityAndAuth(t *testing.T) {
 	config := filepath.Join(dir, "carillon.yaml")
 	text := fmt.Sprintf("issuers:\n  - {url: \"https://login.microsoftonline.com/{tenantid}/v2.0\", alias: ms, audiences: [carillon], jwksUrl: %q}\n"+
 		"  - {url: %q, alias: ex, audiences: [carillon], refresh: 1s, grace: 4s}\n"+
-		"apps:\n  - {host: %s, clients: [demo-client, demo-phone]}\n", iss.URL+"/keys", iss.URL, host)
+		"apps:\n  - {host: %s, clients: [demo-client, demo-phone]}\n  - {host: %s, clients: [limited], quota: {perSecond: 5}}\n", iss.URL+"/keys", iss.URL, host, limitedHost)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +127,7 @@ func TestIdentityAndAuth(t *testing.T) {
 		{"one person by two apps", onePersonTwoClients},
 		{"work and personal accounts", workAndPersonal},
 		{"who is refused", refusedTokens},
+		{"an app's quota", appQuota},
 		{"keys rotate", keysRotate},
 		{"keys cannot be fetched", keysOutage},
 	} {
@@ -227,6 +228,37 @@ func refusedTokens(t *testing.T, s *site, iss *issuer) {
 	}
 	me(parts[0]+"."+parts[1]+"."+strings.Repeat("A", len(parts[2]))).refuses(t, 401)
 	me("").refuses(t, 401)
+}
+
+const limitedHost = "limited.localhost"
+
+// appQuota: beyond its quota an app is told when to come again, and the other app
+// does not notice.
+func appQuota(t *testing.T, s *site, iss *issuer) {
+	app := func(client string) string {
+		return iss.token(t, map[string]any{"azp": client, "scp": nil, "roles": []string{"Notifications.Send"}})
+	}
+	limited := app("limited")
+	send := func(token, host string) *reply {
+		return s.call(t, token, "POST", "/beta/users/ex.zoe/notifications", with(visual("one more", ""), map[string]any{"targetHostName": host}))
+	}
+	taken := 0
+	r := send(limited, limitedHost)
+	for ; r.status == 201 && taken < 1000; r = send(limited, limitedHost) {
+		taken++
+	}
+	r.refuses(t, 429, "5 a second")
+	if r.header.Get("Retry-After") != "1" || taken < 5 {
+		t.Errorf("after %d: Retry-After %q", taken, r.header.Get("Retry-After"))
+	}
+	send(app("demo-client"), host).want(t, 201)
+	if n := s.metric(t, "carillon_ingress_over_quota_total"); n != 1 {
+		t.Errorf("%d are counted as over the quota", n)
+	}
+	if text := carillon(t, "app", "show", limitedHost, "--url", s.url, "--data", s.data); !strings.Contains(text, "quota       5 a second") {
+		t.Errorf("app show does not tell:\n%s", text)
+	}
+	until(t, ringLimit, "it may send again", func() bool { return send(limited, limitedHost).status == 201 })
 }
 
 // keysRotate: a token with a key that is new is good at once, and one whose key

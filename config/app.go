@@ -23,6 +23,15 @@ type App struct {
 	Identities []Identity `yaml:"identities"`
 	// Credentials are the keys of its push channels, at most 10 a platform.
 	Credentials []Credential `yaml:"credentials"`
+	// Quota is how many notifications it may send.
+	Quota Quota `yaml:"quota"`
+}
+
+// Quota bounds what is sent for an app; 0 is no limit. Beyond it, sends are
+// answered 429 with Retry-After.
+type Quota struct {
+	PerSecond int64 `yaml:"perSecond"`
+	PerDay    int64 `yaml:"perDay"`
 }
 
 // Identity is an app's name on a platform.
@@ -93,7 +102,8 @@ func (o *onboarder) fault(path, message string) {
 }
 
 func (o *onboarder) app(a *App, path string) carillon.App {
-	out := carillon.App{Host: a.Host, Clients: a.Clients}
+	out := carillon.App{Host: a.Host, Clients: a.Clients, Quota: carillon.Quota(a.Quota)}
+	out.Quota.Check(func(member, message string) { o.fault(path+".quota."+member, message) })
 	carillon.CheckClients(a.Clients, func(message string) { o.fault(path+".clients", message) })
 	at := func(i int) string { return path + ".identities[" + strconv.Itoa(i) + "]" }
 	for i, id := range a.Identities {

@@ -57,6 +57,7 @@ func (o *Onboarding) Register(rt *httpapi.Router) {
 	rt.Handle("DELETE", "/api/v1/apps/{host}", o.admin("app.delete", o.remove))
 	rt.Handle("PUT", "/api/v1/apps/{host}/clients", o.admin("app.clients", o.putClients))
 	rt.Handle("PUT", "/api/v1/apps/{host}/identities", o.admin("app.identities", o.putIdentities))
+	rt.Handle("PUT", "/api/v1/apps/{host}/quota", o.admin("app.quota", o.putQuota))
 	for _, path := range []string{"/api/v1/apps/{host}/credentials/{platform}", "/api/v1/apps/{host}/credentials/{platform}/{set}"} {
 		rt.Handle("PUT", path, o.admin("app.credential.put", o.putCredential))
 		rt.Handle("DELETE", path, o.admin("app.credential.delete", o.removeCredential))
@@ -146,7 +147,7 @@ func (o *Onboarding) found(host string) (onboarded, error) {
 }
 
 func fixedAnswer(a *carillon.App) appAnswer {
-	out := appAnswer{Host: a.Host, Verified: true, Source: "configuration", Clients: a.Clients, Identities: identitiesOf(a.Identities), Credentials: []credentialAnswer{}}
+	out := appAnswer{Host: a.Host, Verified: true, Source: "configuration", Clients: a.Clients, Identities: identitiesOf(a.Identities), Credentials: []credentialAnswer{}, Quota: quotaOf(a.Quota)}
 	if out.Clients == nil {
 		out.Clients = []string{}
 	}
@@ -161,7 +162,7 @@ func (o *Onboarding) describe(host string, a *onboarded, unproven error) appAnsw
 	app := a.build(host)
 	out := appAnswer{
 		Host: host, Verified: a.app.Verified != 0, Source: "api", Clients: app.Clients,
-		Identities: identitiesOf(app.Identities), Credentials: []credentialAnswer{}, Created: dateTime(a.app.Created),
+		Identities: identitiesOf(app.Identities), Credentials: []credentialAnswer{}, Quota: quotaOf(app.Quota), Created: dateTime(a.app.Created),
 	}
 	if out.Clients == nil {
 		out.Clients = []string{}
@@ -244,7 +245,7 @@ func (o *Onboarding) remove(r *httpapi.Request, _ made) error {
 	if err != nil {
 		return err
 	}
-	rows := []journal.Row{{Key: appPrefix + host + partClients}, {Key: appPrefix + host + partIdentities}}
+	rows := []journal.Row{{Key: appPrefix + host + partClients}, {Key: appPrefix + host + partIdentities}, {Key: appPrefix + host + partQuota}}
 	for k := range a.credentials {
 		rows = append(rows, journal.Row{Key: appPrefix + host + k.part()})
 	}
@@ -299,6 +300,27 @@ func (o *Onboarding) putIdentities(r *httpapi.Request, by made) error {
 		return fault
 	}
 	return o.changed(r, host, partIdentities, &identitiesRow{made: by, Identities: body.Identities})
+}
+
+// putQuota says how many notifications an app may send. Whatever it used stays
+// used.
+func (o *Onboarding) putQuota(r *httpapi.Request, by made) error {
+	host := strings.ToLower(r.Param("host"))
+	if _, err := o.found(host); err != nil {
+		return err
+	}
+	var body quotaBody
+	if err := readBody(r, &body); err != nil {
+		return err
+	}
+	var fault error
+	body.quota().Check(func(member, message string) {
+		fault = carillon.Errorf(carillon.CodeInvalidRequest, member, "%s %s", member, message)
+	})
+	if fault != nil {
+		return fault
+	}
+	return o.changed(r, host, partQuota, &quotaRow{made: by, quotaBody: body})
 }
 
 // changed keeps a part of an app and answers with the app.

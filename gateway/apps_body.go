@@ -30,6 +30,24 @@ type identitiesBody struct {
 	Identities []identityBody `json:"identities"`
 }
 
+// quotaBody is an app's quota; what is not named has no limit.
+type quotaBody struct {
+	PerSecond int64 `json:"perSecond,omitempty"`
+	PerDay    int64 `json:"perDay,omitempty"`
+}
+
+func (b quotaBody) quota() carillon.Quota {
+	return carillon.Quota{PerSecond: b.PerSecond, PerDay: b.PerDay}
+}
+
+// quotaOf is what is told of a quota; nil of none.
+func quotaOf(q carillon.Quota) *quotaBody {
+	if q == (carillon.Quota{}) {
+		return nil
+	}
+	return &quotaBody{PerSecond: q.PerSecond, PerDay: q.PerDay}
+}
+
 // credentialBody is a credential as it is put, and, sealed, as it is kept.
 type credentialBody struct {
 	// AppIDs are the identities that it serves; none: those that no other set of
@@ -180,6 +198,7 @@ type appAnswer struct {
 	Clients     []string           `json:"clients"`
 	Identities  []identityBody     `json:"identities"`
 	Credentials []credentialAnswer `json:"credentials"`
+	Quota       *quotaBody         `json:"quota,omitempty"`
 	Created     string             `json:"createdDateTime,omitempty"`
 }
 

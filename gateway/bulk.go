@@ -30,6 +30,9 @@ type bulk struct {
 	// The last host asked for, and whether the caller may act for it.
 	lastHost string
 	refusal  error
+	// hosts count the good lines, at is the present one's.
+	hosts []hostLines
+	at    int
 }
 
 // bulkLine is one line that is not blank.
@@ -68,6 +71,9 @@ func (g *Gateway) postBulk(r *httpapi.Request) error {
 	}
 	g.metrics.bulkLines.Update(float64(len(b.lines)))
 	g.metrics.badLines.Add(len(b.lines) - b.good)
+	if err := g.chargeLines(b); err != nil {
+		return err
+	}
 	if err := g.appendLines(r.Context(), b); err != nil {
 		return err
 	}
@@ -138,6 +144,7 @@ func (b *bulk) begin(body []byte, most int, now int64) error {
 	}
 	b.now, b.good = now, 0
 	b.lastHost, b.refusal = "", nil
+	b.hosts = b.hosts[:0]
 	b.arena = slices.Grow(b.arena[:0], len(body)+len(body)/8)
 	b.lines = slices.Grow(b.lines[:0], count)
 	b.faults, b.reply = b.faults[:0], b.reply[:0]
@@ -167,6 +174,7 @@ func (g *Gateway) readLines(b *bulk, p *auth.Principal, body []byte) {
 			continue
 		}
 		b.good++
+		b.hosts[b.at].good++
 	}
 }
 
@@ -183,6 +191,7 @@ func (g *Gateway) readLine(b *bulk, p *auth.Principal, line []byte, l *bulkLine)
 		// next line overwrites.
 		b.lastHost = strings.Clone(b.host)
 		b.refusal = g.admitted(p, b.lastHost, "targetHostName")
+		b.countHost(b.lastHost)
 	}
 	if b.refusal != nil {
 		return b.refusal

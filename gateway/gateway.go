@@ -56,6 +56,8 @@ type Deps struct {
 	// Parked is how many deliveries of an app wait for its vendors; nil when
 	// this process has no dispatcher.
 	Parked func(host string) int64
+	// Gateways is how many gateways share the apps' quotas; nil is one.
+	Gateways func() int
 	// Fit is the kind that a push becomes at its vendor, a tap where its content
 	// would not fit; nil takes the planned kind for it.
 	Fit func(p *carillon.Push) carillon.Kind
@@ -72,6 +74,7 @@ type Gateway struct {
 	metrics *ingress
 	recent  *recent
 	budget  *budget
+	quotas  *quotas
 
 	patience patience
 	sends    sync.Pool // *send
@@ -90,6 +93,7 @@ func New(cfg Config, deps Deps) *Gateway {
 		metrics: newIngress(),
 		recent:  newRecent(cfg.RecentKeys),
 		budget:  newBudget(int64(cfg.BulkBudgetBytes)),
+		quotas:  newQuotas(deps.Gateways),
 
 		patience: patience{most: cfg.AppendTimeout},
 	}

@@ -19,6 +19,7 @@ type ingress struct {
 	failed        *vm.Counter
 	repeats       *vm.Counter
 	badLines      *vm.Counter
+	overQuota     *vm.Counter
 	appends       *vm.Histogram
 	bulkLines     *vm.Histogram
 }
@@ -35,6 +36,7 @@ func newIngress() *ingress {
 		acks:          records(journal.KindAck),
 		failed:        vm.GetOrCreateCounter("carillon_ingress_records_failed_total"),
 		repeats:       vm.GetOrCreateCounter("carillon_ingress_repeats_total"),
+		overQuota:     vm.GetOrCreateCounter("carillon_ingress_over_quota_total"),
 		badLines:      vm.GetOrCreateCounter("carillon_ingress_bulk_lines_refused_total"),
 		appends:       vm.GetOrCreateHistogram("carillon_ingress_append_seconds"),
 		bulkLines:     vm.GetOrCreateHistogram("carillon_ingress_bulk_lines"),

@@ -25,6 +25,7 @@ const (
 	partApp         = ""
 	partClients     = "/clients"
 	partIdentities  = "/identities"
+	partQuota       = "/quota"
 	partCredentials = "/credentials/" // and the platform, and "/" and the set when that has a name
 	appPrefix       = "app/"
 )
@@ -64,6 +65,7 @@ type onboarded struct {
 	app         *appRow // nil: other rows came before it, or outlive it
 	clients     *clientsRow
 	identities  *identitiesRow
+	quota       *quotaRow
 	credentials map[credentialKey]*credentialRow
 }
 
@@ -109,6 +111,11 @@ type clientsRow struct {
 type identitiesRow struct {
 	made
 	Identities []identityBody `json:"identities"`
+}
+
+type quotaRow struct {
+	made
+	quotaBody
 }
 
 type credentialRow struct {
@@ -206,6 +213,8 @@ func (r *Registry) apply(row journal.Row) (lane carillon.Lane, err error) {
 		a.clients, err = decodeRow[clientsRow](row.Value)
 	case part == partIdentities:
 		a.identities, err = decodeRow[identitiesRow](row.Value)
+	case part == partQuota:
+		a.quota, err = decodeRow[quotaRow](row.Value)
 	case strings.HasPrefix(part, partCredentials):
 		k, known := parseCredentialPart(part)
 		if !known {
@@ -286,6 +295,9 @@ func (a *onboarded) build(host string) carillon.App {
 			p, _ := carillon.ParsePlatform(i.Platform)
 			app.Identities = append(app.Identities, carillon.Identity{Platform: p, AppID: i.AppID})
 		}
+	}
+	if a.quota != nil {
+		app.Quota = a.quota.quota()
 	}
 	for _, k := range a.sets() {
 		if c := a.credentials[k]; c.open.Platform != carillon.PlatformNone {

@@ -65,6 +65,7 @@ func newRigOn(t testing.TB, cfg gateway.Config, j gateway.Journal, more ...func(
 		}},
 		{Host: "other.example.com", Clients: []string{"client-2"}},
 		{Host: "foreign.example.com", Clients: []string{"client-3"}},
+		{Host: "limited.example.com", Clients: []string{"client-4"}, Quota: carillon.Quota{PerSecond: 10}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -107,6 +107,9 @@ func (g *Gateway) post(r *httpapi.Request, recipient func(p *auth.Principal, hos
 	if rehearsal {
 		return g.validateOnly(r, s)
 	}
+	if err := g.charge(s.host, 1, r.Now()); err != nil {
+		return err
+	}
 	done, err := g.accept(r, s)
 	if err != nil {
 		return err

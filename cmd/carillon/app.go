@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"text/tabwriter"
+
+	"carillon"
 )
 
 // appsPath is where apps are onboarded.
@@ -33,6 +35,7 @@ type appAnswer struct {
 		} `json:"wellKnown"`
 		Last string `json:"last"`
 	} `json:"proof"`
+	Quota       struct{ PerSecond, PerDay int64 }
 	Clients     []string `json:"clients"`
 	Identities  []struct{ Platform, AppID string }
 	Credentials []struct {
@@ -179,6 +182,25 @@ func addSteps(path string, clients, identities texts) ([]addStep, error) {
 	return steps, nil
 }
 
+func appQuotaCommand() command {
+	return appCommand(command{
+		name: "app quota", args: "HOST [--per-second N] [--per-day N]", summary: "say how many notifications an app may send",
+		about: "What is not named has no limit. Beyond its quota an app is answered 429 and when to come again; a bulk request\n" +
+			"counts its good lines, and passes as a whole or not at all.",
+		examples: []string{"carillon app quota news.example.com --per-second 5000 --per-day 20000000", "carillon app quota news.example.com"},
+	}, func(fs *flag.FlagSet) func(context.Context, *env, *door, []string) error {
+		second := fs.Int64("per-second", 0, "`N` notifications a second; 0: no limit")
+		day := fs.Int64("per-day", 0, "`N` notifications a day; 0: no limit")
+		return func(ctx context.Context, e *env, d *door, args []string) error {
+			host, err := hostArg(args)
+			if err != nil {
+				return err
+			}
+			return d.tell(ctx, e, http.MethodPut, appsPath+"/"+url.PathEscape(host)+"/quota", map[string]int64{"perSecond": *second, "perDay": *day})
+		}
+	})
+}
+
 func appRemoveCommand() command {
 	return appCommand(command{
 		name: "app remove", args: "HOST", summary: "take an app away; what its users have of it expires",
@@ -232,6 +254,9 @@ func (a *appAnswer) print(w io.Writer) {
 				fmt.Fprintf(w, "  not found: %s\n", line)
 			}
 		}
+	}
+	if q := (carillon.Quota{PerSecond: a.Quota.PerSecond, PerDay: a.Quota.PerDay}); q != (carillon.Quota{}) {
+		fmt.Fprintf(w, "  quota       %s\n", q)
 	}
 	for _, c := range a.Clients {
 		fmt.Fprintf(w, "  client      %s\n", c)

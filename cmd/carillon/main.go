@@ -34,7 +34,7 @@ func commands() []command {
 		tokenCommand(),
 		appListCommand(),
 		appShowCommand(),
-		appAddCommand(),
+		appAddCommand(), appQuotaCommand(),
 		appCredentialCommand(),
 		appRemoveCommand(),
 		whyCommand(),

@@ -88,6 +88,7 @@ func access() map[string]string {
 		"POST /beta/users/{id}/notifications":                   "401 201 403 403 201 403 403 403",
 		"PUT /api/v1/apps/{host}":                               "401 403 403 403 403 403 403 409",
 		"PUT /api/v1/apps/{host}/clients":                       "401 403 403 403 403 403 403 409",
+		"PUT /api/v1/apps/{host}/quota":                         "401 403 403 403 403 403 403 409",
 		"PUT /api/v1/apps/{host}/credentials/{platform}":        "401 403 403 403 403 403 403 409",
 		"PUT /api/v1/apps/{host}/identities":                    "401 403 403 403 403 403 403 409",
 		"PUT /api/v1/me/endpoints/{installationId}":             "401 200 200 403 403 403 403 403",
@@ -114,6 +115,7 @@ func bodies() map[string]string {
 		"PUT /api/v1/users/{id}/endpoints/{installationId}": `{"host":"a.localhost","platform":"polling"}`,
 		"POST /beta/$batch":                                 `{"requests":[{"id":"1","method":"GET","url":"/users/dev.alice/notifications"}]}`,
 		"PUT /api/v1/apps/{host}/clients":                   `{"clients":["a"]}`,
+		"PUT /api/v1/apps/{host}/quota":                     `{"perSecond":1}`,
 		"PUT /api/v1/apps/{host}/identities":                `{"identities":[]}`,
 		"PUT /api/v1/apps/{host}/credentials/{platform}":    `{}`,
 
