@@ -290,6 +290,10 @@ func (s *shard) closeClear(d *delivery, v carillon.Verdict) {
 			if v.Final.Class == carillon.Accepted {
 				es.Told = es.Told.Add(p.item.Content, s.now)
 			}
+			// What came meanwhile was settled by the row that goes now.
+			if p.recall != nil && es.Owes(s.now) {
+				s.remind(r, &es, s.now+clearEvery)
+			}
 		} else {
 			s.remind(r, &es, due)
 		}
