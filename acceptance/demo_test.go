@@ -16,7 +16,10 @@ func TestDemo(t *testing.T) {
 	if r.code != 0 || r.stderr != "" {
 		t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
-	for _, want := range []string{"accepted", "journalled", "planned", "windows  Dinner", "ios      Dinner", "android  Dinner"} {
+	for _, want := range []string{
+		"accepted", "journalled", "planned", "windows  Dinner", "ios      Dinner", "android  Dinner",
+		"Then it is dismissed on the android device", "windows  is clear", "ios      is clear",
+	} {
 		if !strings.Contains(r.stdout, want) {
 			t.Errorf("it does not show %q:\n%s", want, r.stdout)
 		}

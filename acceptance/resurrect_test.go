@@ -33,7 +33,7 @@ func TestNothingResurrects(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tells(t, resurrects(t, binary, slices.Repeat([]script{s}, number(t, "CARILLON_SEQUENCES", 20))))
+		tells(t, resurrects(t, binary, slices.Repeat([]script{s}, number(t, "CARILLON_SEQUENCES", 20)), townPatience))
 		return
 	}
 	n, random := number(t, "CARILLON_SEQUENCES", 200), dice(t)
@@ -42,7 +42,7 @@ func TestNothingResurrects(t *testing.T) {
 		all = append(all, draw.Example(int(random.Uint64()>>1)))
 	}
 	for part := range slices.Chunk(all, sequences) {
-		tells(t, resurrects(t, binary, part))
+		tells(t, resurrects(t, binary, part, townPatience))
 	}
 }
 
@@ -59,7 +59,7 @@ func TestPlantedResurrection(t *testing.T) {
 	for random, draw := dice(t), scripts(); len(all) < plantedIn; {
 		all = append(all, draw.Example(int(random.Uint64()>>1)))
 	}
-	wrong := resurrects(t, bin, all)
+	wrong := resurrects(t, bin, all, 2*time.Second)
 	t.Logf("%d of %d sequences found it", len(wrong), len(all))
 	if len(wrong) == 0 {
 		t.Error("nothing was suppressed, and no sequence noticed")
@@ -97,7 +97,7 @@ func kept(t *testing.T) (all []script) {
 }
 
 // resurrects plays scripts against a binary and gives what was wrong afterwards.
-func resurrects(t *testing.T, bin string, all []script) map[*household][]string {
+func resurrects(t *testing.T, bin string, all []script, patience time.Duration) map[*household][]string {
 	t.Helper()
 	begin := time.Now()
 	w := newTown(t, bin)
@@ -113,7 +113,7 @@ func resurrects(t *testing.T, bin string, all []script) map[*household][]string 
 	played := time.Since(begin)
 	w.quiet()
 	quiet := time.Since(begin)
-	wrong := w.judge(hs)
+	wrong := w.judge(hs, patience)
 	t.Logf("%d sequences, %d requests (%d again), %d kills, %d restarts: played in %v, quiet after %v, judged after %v",
 		len(all), w.asked.Load(), w.again.Load(), w.killed.Load(), w.restarted.Load(), played.Round(time.Millisecond), quiet.Round(time.Millisecond), time.Since(begin).Round(time.Millisecond))
 	var kinds []string

@@ -21,7 +21,9 @@ import (
 const (
 	townAtOnce = 50 // households that play at the same time
 	townQuiet  = 2 * time.Minute
-	townLife   = 300 * time.Millisecond // of a gateway, at least
+	// townPatience is how long a device may still be wrong when all is quiet.
+	townPatience = 15 * time.Second
+	townLife     = 300 * time.Millisecond // of a gateway, at least
 )
 
 // town is a gateway that dies now and then, the vendors that outlive it, and the
@@ -214,9 +216,9 @@ func (w *town) quiet() {
 
 // judge compares what the devices of every household show with what is true, for
 // a while again where it is not: what was answered last may still be on its way.
-func (w *town) judge(hs []*household) (wrong map[*household][]string) {
+func (w *town) judge(hs []*household, patience time.Duration) (wrong map[*household][]string) {
 	w.t.Helper()
-	end := time.Now().Add(15 * time.Second)
+	end := time.Now().Add(patience)
 	for {
 		var mu sync.Mutex
 		var next atomic.Int64

@@ -131,7 +131,7 @@ func TestOwedBehindARetriedClear(t *testing.T) {
 			t.Fatalf("the second try clears %v", p.Cleared)
 		}
 		pass(100 * time.Millisecond) // written, and the next clear's time has not come
-		if _, settled := r.positions(); settled != int64(r.next.Offset()) {
+		if _, settled := r.positions(); settled != r.next.Offset() {
 			t.Fatalf("settled is %d of %d", settled, r.next.Offset())
 		}
 		end = r.next.Offset()

@@ -127,7 +127,7 @@ func (w *truth) apply(u carillon.User, rec *journal.Record, seq carillon.Seq) {
 	case journal.KindRelease:
 		for _, f := range p.items {
 			rel := &rec.Release
-			if f.created != rel.Created || f.state.Deleted || !(f.scheduled && f.content == rel.Content) && f.next != rel.Content {
+			if f.created != rel.Created || f.state.Deleted || (!f.scheduled || f.content != rel.Content) && f.next != rel.Content {
 				continue
 			}
 			if f.next == rel.Content {
