@@ -30,7 +30,8 @@ type Dispatcher struct {
 	keepers map[int32]*keeper
 	tenures uint64
 	lanes   map[carillon.Lane]*lane
-	open    func(*lane) // starts a lane; nil while the dispatcher does not run
+	open    func(*lane)     // starts a lane; nil while the dispatcher does not run
+	paused  map[string]bool // apps that their administrators stopped, by host
 }
 
 // Source gives claims of journal partitions, as [journal.Group] does.
@@ -43,7 +44,7 @@ func New(cfg Config, deps Deps) (*Dispatcher, error) {
 	d := &Dispatcher{
 		cfg: cfg.withDefaults(), deps: deps, metrics: newMetrics(),
 		halt:    make(chan struct{}),
-		keepers: make(map[int32]*keeper), lanes: make(map[carillon.Lane]*lane),
+		keepers: make(map[int32]*keeper), lanes: make(map[carillon.Lane]*lane), paused: make(map[string]bool),
 	}
 	var err error
 	if d.cache, err = newCache(d.cfg.CacheBytes); err != nil {
@@ -155,6 +156,10 @@ func (d *Dispatcher) lane(key carillon.Lane) *lane {
 		return l
 	}
 	l := newLane(d, carillon.Lane{Platform: key.Platform, Host: string([]byte(key.Host))}, len(d.lanes))
+	if d.paused[l.key.Host] {
+		l.paused.Store(true)
+		l.shut.Store(true)
+	}
 	d.lanes[l.key] = l
 	d.lanesOpen.Add(1)
 	if d.open != nil {

@@ -26,6 +26,9 @@ type lane struct {
 	// shut mirrors the breaker for the shards' quick look; slow tells that the
 	// queue's head has waited for too long while other lanes want to go on.
 	shut, slow atomic.Bool
+	// paused tells that the app's administrator stopped it: nothing goes, not even
+	// a probe. Changed with mu held.
+	paused atomic.Bool
 
 	mu      sync.Mutex
 	clears  []*delivery // they go first: each has its endpoint's turn already
@@ -230,10 +233,10 @@ func (l *lane) checkStall() {
 
 // changed tells everybody that the breaker is another one; l.mu is held.
 func (l *lane) changed() {
-	shut := l.breaker.closed()
+	shut := l.breaker.closed() || l.paused.Load()
 	if shut != l.shut.Load() {
 		if shut {
-			l.d.deps.Log.Warn("a lane is shut; its deliveries park", "platform", l.key.Platform.String(), "app", l.key.Host, "why", l.breaker.why)
+			l.d.deps.Log.Warn("a lane is shut; its deliveries park", "platform", l.key.Platform.String(), "app", l.key.Host, "why", l.why())
 			l.d.metrics.shuts.Inc()
 		} else {
 			l.d.deps.Log.Info("a lane is open again", "platform", l.key.Platform.String(), "app", l.key.Host)
@@ -248,6 +251,9 @@ func (l *lane) changed() {
 func (l *lane) admits(now int64) (open bool, until int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.paused.Load() {
+		return false, now + hintIdle.Milliseconds()
+	}
 	return !l.breaker.closed() && !l.slow.Load(), max(l.breaker.next(), now)
 }
 
@@ -255,7 +261,7 @@ func (l *lane) admits(now int64) (open bool, until int64) {
 func (l *lane) probe(now int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	granted := l.breaker.probe(now)
+	granted := !l.paused.Load() && l.breaker.probe(now)
 	if granted && l.breaker.why == shutCredential {
 		nudge(l.again)
 	}
@@ -275,7 +281,7 @@ func (l *lane) claim(pushes []carillon.Push, taken []*delivery, none bool) []car
 	now := l.d.deps.Clock.UnixMilli()
 	shut := l.closed()
 	for _, d := range taken {
-		if none || shut && !d.probe {
+		if none || shut && (!d.probe || l.paused.Load()) {
 			l.letGo(answer{d: d, parked: d.word.CompareAndSwap(wordQueued, wordHanded), withdrawn: d.word.Load() == wordSuppressed})
 			continue
 		}

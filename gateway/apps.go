@@ -54,6 +54,7 @@ func (o *Onboarding) Register(rt *httpapi.Router) {
 	rt.Handle("GET", "/api/v1/apps", o.admin("", o.list))
 	rt.Handle("GET", "/api/v1/apps/{host}", o.admin("", o.get))
 	rt.Handle("PUT", "/api/v1/apps/{host}", o.admin("app.put", o.put))
+	rt.Handle("PATCH", "/api/v1/apps/{host}", o.admin("app.state", o.patchState))
 	rt.Handle("DELETE", "/api/v1/apps/{host}", o.admin("app.delete", o.remove))
 	rt.Handle("PUT", "/api/v1/apps/{host}/clients", o.admin("app.clients", o.putClients))
 	rt.Handle("PUT", "/api/v1/apps/{host}/identities", o.admin("app.identities", o.putIdentities))
@@ -109,7 +110,7 @@ func (o *Onboarding) answer(r *httpapi.Request, status int, v any) error {
 func (o *Onboarding) list(r *httpapi.Request, _ made) error {
 	answers := []appAnswer{}
 	for _, a := range o.deps.Registry.fixed {
-		answers = append(answers, fixedAnswer(&a))
+		answers = append(answers, o.fixed(&a))
 	}
 	for _, host := range o.deps.Registry.hosts() {
 		if a, ok := o.deps.Registry.find(host); ok && !o.deps.Registry.isFixed(host) {
@@ -124,7 +125,7 @@ func (o *Onboarding) get(r *httpapi.Request, _ made) error {
 	host := strings.ToLower(r.Param("host"))
 	for _, a := range o.deps.Registry.fixed {
 		if a.Host == host {
-			return o.answer(r, 200, fixedAnswer(&a))
+			return o.answer(r, 200, o.fixed(&a))
 		}
 	}
 	a, err := o.found(host)
@@ -146,8 +147,9 @@ func (o *Onboarding) found(host string) (onboarded, error) {
 	return a, nil
 }
 
-func fixedAnswer(a *carillon.App) appAnswer {
-	out := appAnswer{Host: a.Host, Verified: true, Source: "configuration", Clients: a.Clients, Identities: identitiesOf(a.Identities), Credentials: []credentialAnswer{}, Quota: quotaOf(a.Quota)}
+// fixed is what administrators see of an app of the configuration.
+func (o *Onboarding) fixed(a *carillon.App) appAnswer {
+	out := appAnswer{Host: a.Host, State: o.state(a.Host), Verified: true, Source: "configuration", Clients: a.Clients, Identities: identitiesOf(a.Identities), Credentials: []credentialAnswer{}, Quota: quotaOf(a.Quota)}
 	if out.Clients == nil {
 		out.Clients = []string{}
 	}
@@ -161,7 +163,7 @@ func fixedAnswer(a *carillon.App) appAnswer {
 func (o *Onboarding) describe(host string, a *onboarded, unproven error) appAnswer {
 	app := a.build(host)
 	out := appAnswer{
-		Host: host, Verified: a.app.Verified != 0, Source: "api", Clients: app.Clients,
+		Host: host, State: o.state(host), Verified: a.app.Verified != 0, Source: "api", Clients: app.Clients,
 		Identities: identitiesOf(app.Identities), Credentials: []credentialAnswer{}, Quota: quotaOf(app.Quota), Created: dateTime(a.app.Created),
 	}
 	if out.Clients == nil {
@@ -245,7 +247,7 @@ func (o *Onboarding) remove(r *httpapi.Request, _ made) error {
 	if err != nil {
 		return err
 	}
-	rows := []journal.Row{{Key: appPrefix + host + partClients}, {Key: appPrefix + host + partIdentities}, {Key: appPrefix + host + partQuota}}
+	rows := []journal.Row{{Key: appPrefix + host + partClients}, {Key: appPrefix + host + partIdentities}, {Key: appPrefix + host + partState}, {Key: appPrefix + host + partQuota}}
 	for k := range a.credentials {
 		rows = append(rows, journal.Row{Key: appPrefix + host + k.part()})
 	}

@@ -191,6 +191,7 @@ func jsonFault(err error) string {
 // The answers.
 
 type appAnswer struct {
+	State       string             `json:"state"` // "running", or "paused"
 	Host        string             `json:"host"`
 	Verified    bool               `json:"verified"`
 	Source      string             `json:"source"` // "api", or "configuration"

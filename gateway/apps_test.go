@@ -246,3 +246,41 @@ func TestCredentialSets(t *testing.T) {
 		}
 	}
 }
+
+// An app is paused and goes on, also one of the configuration.
+func TestAppState(t *testing.T) {
+	o := newOnboarding(t)
+	admin := o.admin(t)
+	var told []string
+	o.registry.OnPause(func(host string, paused bool) { told = append(told, fmt.Sprint(host, " ", paused)) })
+	o.call("PUT", "/api/v1/apps/shop.localhost", admin, "")
+	for _, tt := range []struct {
+		host, body string
+		status     int
+		says       string
+	}{
+		{host, `{"state":"paused"}`, 200, `"state":"paused"`},
+		{host, `{"state":"running"}`, 200, `"state":"running"`},
+		{"shop.localhost", `{"state":"paused"}`, 200, `"state":"paused"`},
+		{"SHOP.localhost", `{"state":"paused"}`, 200, `"state":"paused"`},
+		{"none.localhost", `{"state":"paused"}`, 404, "comes first"},
+		{host, `{"state":"stopped"}`, 400, "neither running nor paused"},
+		{host, `{}`, 400, "neither running nor paused"},
+		{host, `{"paused":true}`, 400, "has no member"},
+	} {
+		if r := o.call("PATCH", "/api/v1/apps/"+tt.host, admin, tt.body); r.status != tt.status || !strings.Contains(string(r.body), tt.says) {
+			t.Errorf("%s %s: %d %s, want %d with %q", tt.host, tt.body, r.status, r.body, tt.status, tt.says)
+		}
+	}
+	if r := o.call("GET", "/api/v1/apps/shop.localhost", admin, ""); !strings.Contains(string(r.body), `"state":"paused"`) {
+		t.Errorf("shown: %s", r.body)
+	}
+	o.call("DELETE", "/api/v1/apps/shop.localhost", admin, "")
+	want := []string{host + " true", host + " false", "shop.localhost true", "shop.localhost true", "shop.localhost false"}
+	if fmt.Sprint(told) != fmt.Sprint(want) {
+		t.Errorf("the dispatcher was told %v, want %v", told, want)
+	}
+	if !strings.Contains(o.acts.String(), "app.state") {
+		t.Error("the act is not written down")
+	}
+}

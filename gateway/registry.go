@@ -26,6 +26,7 @@ const (
 	partClients     = "/clients"
 	partIdentities  = "/identities"
 	partQuota       = "/quota"
+	partState       = "/state"
 	partCredentials = "/credentials/" // and the platform, and "/" and the set when that has a name
 	appPrefix       = "app/"
 )
@@ -58,6 +59,7 @@ type Registry struct {
 	apps    map[string]*onboarded
 	rows    map[string][]byte   // as they came, by key
 	changed func(carillon.Lane) // told of a lane whose credential changed
+	pause   func(host string, paused bool)
 }
 
 // onboarded is one app as its rows say.
@@ -66,6 +68,7 @@ type onboarded struct {
 	clients     *clientsRow
 	identities  *identitiesRow
 	quota       *quotaRow
+	state       *stateRow
 	credentials map[credentialKey]*credentialRow
 }
 
@@ -118,6 +121,12 @@ type quotaRow struct {
 	quotaBody
 }
 
+// stateRow says whether an app is paused. Apps of the configuration have one too.
+type stateRow struct {
+	made
+	Paused bool `json:"paused"`
+}
+
 type credentialRow struct {
 	made
 	Sealed []byte `json:"sealed"`
@@ -132,7 +141,7 @@ type credentialRow struct {
 func NewRegistry(fixed []carillon.App, lend func(*carillon.App), sealer Sealer, log *slog.Logger) (*Registry, error) {
 	r := &Registry{
 		fixed: fixed, lend: lend, sealer: sealer, log: log,
-		apps: make(map[string]*onboarded), rows: make(map[string][]byte), changed: func(carillon.Lane) {},
+		apps: make(map[string]*onboarded), rows: make(map[string][]byte), changed: func(carillon.Lane) {}, pause: func(string, bool) {},
 	}
 	set, err := carillon.NewApps(fixed)
 	if err != nil {
@@ -148,6 +157,10 @@ func (r *Registry) Apps() *carillon.Apps { return r.set.Load() }
 // OnChange has f called with every lane whose credential changed; it must not
 // block. Call it before rows come.
 func (r *Registry) OnChange(f func(carillon.Lane)) { r.changed = f }
+
+// OnPause has f called with every app that is paused or goes on; it must not block.
+// Call it before rows come.
+func (r *Registry) OnPause(f func(host string, paused bool)) { r.pause = f }
 
 // Apply takes in rows of the table. A row that cannot be read is logged and
 // passed over: one broken app must not stop the others.
@@ -173,6 +186,19 @@ func (r *Registry) Apply(rows []journal.Row) {
 	for _, lane := range lanes {
 		r.changed(lane)
 	}
+	for _, row := range rows { // each as it is now, whatever came in between
+		if host, part, ok := splitAppKey(row.Key); ok && part == partState {
+			r.pause(host, r.isPaused(host))
+		}
+	}
+}
+
+// isPaused tells whether an administrator stopped the app.
+func (r *Registry) isPaused(host string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.apps[host]
+	return a != nil && a.state != nil && a.state.Paused
 }
 
 // Rows are those of the onboarded apps, as a backup keeps them: credentials are
@@ -215,6 +241,8 @@ func (r *Registry) apply(row journal.Row) (lane carillon.Lane, err error) {
 		a.identities, err = decodeRow[identitiesRow](row.Value)
 	case part == partQuota:
 		a.quota, err = decodeRow[quotaRow](row.Value)
+	case part == partState:
+		a.state, err = decodeRow[stateRow](row.Value)
 	case strings.HasPrefix(part, partCredentials):
 		k, known := parseCredentialPart(part)
 		if !known {

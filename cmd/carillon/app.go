@@ -22,6 +22,7 @@ const appsPath = "/api/v1/apps"
 // appAnswer is what the gateway tells of an app.
 type appAnswer struct {
 	Host     string `json:"host"`
+	State    string `json:"state"`
 	Verified bool   `json:"verified"`
 	Source   string `json:"source"`
 	Proof    *struct {
@@ -246,6 +247,9 @@ func (d *door) tell(ctx context.Context, e *env, method, path string, body any) 
 
 func (a *appAnswer) print(w io.Writer) {
 	fmt.Fprintf(w, "%s  (%s)\n", a.Host, map[bool]string{true: "proven", false: "not proven yet: nobody can send for it"}[a.Verified])
+	if a.State == "paused" {
+		fmt.Fprintf(w, "  paused: its deliveries wait; `carillon app resume %s` lets them go\n", a.Host)
+	}
 	if a.Proof != nil {
 		fmt.Fprintf(w, "  prove it by a DNS record:  %s TXT %s\n  or by a file:              %s with %s\n  then run `carillon app add %s` again\n",
 			a.Proof.TXT.Name, a.Proof.TXT.Value, a.Proof.WellKnown.URL, a.Proof.WellKnown.Body, a.Host)

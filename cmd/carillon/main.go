@@ -36,6 +36,8 @@ func commands() []command {
 		appShowCommand(),
 		appAddCommand(), appQuotaCommand(),
 		appCredentialCommand(),
+		appPauseCommand(),
+		appResumeCommand(),
 		appRemoveCommand(),
 		whyCommand(),
 		auditCommand(),

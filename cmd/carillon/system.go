@@ -216,6 +216,7 @@ func (s *system) openApps(ctx context.Context) error {
 	ctx, done := context.WithTimeout(ctx, openTimeout)
 	defer done()
 	s.apps.OnChange(s.dispatcher.Reopen)
+	s.apps.OnPause(s.dispatcher.Pause)
 	if err := s.table.Open(ctx); err != nil {
 		return err
 	}

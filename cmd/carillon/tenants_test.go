@@ -73,6 +73,7 @@ func access() map[string]string {
 		"GET /beta/users/{id}/notifications/delta":              "401 200 403 200 200 200 403 403",
 		"GET /beta/users/{id}/notifications/{nid}":              "401 200 403 404 200 404 403 403",
 		"GET /openapi.json":                                     "200 200 200 200 200 200 200 200",
+		"PATCH /api/v1/apps/{host}":                             "401 403 403 403 403 403 403 200",
 		"PATCH /beta/me/notifications/{nid}":                    "401 200 404 404 400 400 400 403",
 		"PATCH /beta/users/{id}/notifications/{nid}":            "401 200 403 404 200 404 403 403",
 		"POST /api/v1/endpoints":                                "401 403 403 403 200 200 200 403",
@@ -116,6 +117,7 @@ func bodies() map[string]string {
 		"POST /beta/$batch":                                 `{"requests":[{"id":"1","method":"GET","url":"/users/dev.alice/notifications"}]}`,
 		"PUT /api/v1/apps/{host}/clients":                   `{"clients":["a"]}`,
 		"PUT /api/v1/apps/{host}/quota":                     `{"perSecond":1}`,
+		"PATCH /api/v1/apps/{host}":                         `{"state":"running"}`,
 		"PUT /api/v1/apps/{host}/identities":                `{"identities":[]}`,
 		"PUT /api/v1/apps/{host}/credentials/{platform}":    `{}`,
 
