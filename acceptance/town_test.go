@@ -255,7 +255,7 @@ type arrived struct {
 	NotificationID string
 	Status         int
 	Fate           string
-	DeliveredAt    time.Time
+	Order          int
 	Body           json.RawMessage
 }
 
@@ -360,7 +360,7 @@ func (h *household) shows(m *member, b *bell) (faults []string) {
 		case is && own:
 		case is && l.cleared() && !b.excused(inbox, e, l.since, l.id):
 			faults = append(faults, fmt.Sprintf("%s of %s still shows %s (%s, at %s), which is read %t, %s, deleted %t since %s", b.installation, m.id, e.Title, l.id, e.ShownAt.Format("05.000"), l.read, l.action, l.deleted, l.since.Format("05.000")))
-		case is && !l.cleared() && e.Title != l.title && !lost(inbox, l.title) && !b.excused(inbox, e, e.ShownAt, l.id):
+		case is && !l.cleared() && e.Title != l.title && !lost(inbox, l.title) && !b.excused(inbox, e, time.Time{}, l.id):
 			faults = append(faults, fmt.Sprintf("%s of %s shows %s, which %s replaced", b.installation, m.id, e.Title, l.title))
 		case !is && !l.touched && !own && !lost(inbox, l.title):
 			faults = append(faults, fmt.Sprintf("%s of %s never showed %s", b.installation, m.id, l.title))
@@ -386,19 +386,22 @@ func digest(inbox []arrived) string {
 // told to read the feed, or read it by itself, after the person was done with it;
 // or its vendor dropped by its own rules what would have cleared it.
 func (b *bell) excused(inbox []arrived, e entry, since time.Time, id string) bool {
-	if e.ShownAt.After(since) {
-		since = e.ShownAt
-	}
-	if !b.fetched.Before(since) {
+	if !b.fetched.Before(since) && !b.fetched.Before(e.ShownAt) {
 		return true
 	}
-	for _, p := range inbox {
+	came, order := 0, 0 // the last that showed it: to its vendor, and to the device
+	for i, p := range inbox {
+		if p.Mark == "alert" && p.NotificationID == id && p.Order > 0 {
+			came, order = i, max(order, p.Order)
+		}
+	}
+	for i, p := range inbox {
 		tap := p.Mark == "tap"
 		switch {
-		case p.Status != 200 || !tap && p.Mark != "clear":
-		case tap && p.Fate == "delivered" && !p.DeliveredAt.Before(since):
+		case p.Status != 200 || !tap && p.Mark != "clear" || p.At.Before(since):
+		case tap && p.Fate == "delivered" && p.Order > order:
 			return true
-		case overtaken(p.Fate) && !p.At.Before(since) && (tap || bytes.Contains(p.Body, []byte(id))):
+		case overtaken(p.Fate) && i > came && (tap || bytes.Contains(p.Body, []byte(id))):
 			return true
 		}
 	}
