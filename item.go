@@ -225,7 +225,8 @@ type Rows struct {
 	Ledger    []LedgerRow
 	Positions []Progress
 	// Ended goes into the logs of outcomes.
-	Ended []EndedRow
+	Ended      []EndedRow
+	Broadcasts []BroadcastRow
 }
 
 // ItemRow writes a whole item. Moved holds the expiry that an older version of

@@ -82,7 +82,7 @@ func serversNameUsers(t *testing.T, s *site) {
 func notBuilt(t *testing.T, s *site) {
 	p := s.person(t, "early")
 	for _, c := range []struct{ method, path, feature string }{
-		{"POST", "/api/v1/broadcasts", "broadcasts"},
+		{"GET", "/api/v1/broadcasts", "broadcasts"},
 	} {
 		var body any
 		if c.method != "GET" {

@@ -326,6 +326,9 @@ func (s *shard) identify(r *resident, rec record, replay bool) (created carillon
 		s.d.metrics.duplicates.Inc()
 		return 0, nil, false
 	}
+	if n := &s.rec.Notification; n.Broadcast != "" && n.AppNotificationID == "" {
+		return s.identifyCast(r, seq)
+	}
 	if id := s.rec.Notification.ID; !id.IsZero() {
 		p := r.newest(id, seq)
 		if p != nil && !p.item.State.Deleted {

@@ -110,6 +110,8 @@ type Reader interface { //nolint:interfacebloat // one consumer, one room to rea
 	Parked(dst []carillon.ParkedRow, partition int32, lane carillon.Lane, low bool, after *carillon.ParkedRow, n int) ([]carillon.ParkedRow, error)
 	// ParkedDepth counts the parked rows of a partition by lane and priority.
 	ParkedDepth(partition int32) ([]carillon.ParkedCount, error)
+	// ShardCounts is what one shard counted of a broadcast in a partition.
+	ShardCounts(partition int32, host, id string, shard uint8) (carillon.BroadcastCounts, error)
 	// Progress is how far a partition is; zero when it never moved.
 	Progress(partition int32) (carillon.Progress, error)
 }

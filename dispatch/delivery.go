@@ -216,6 +216,7 @@ func (s *shard) outcome(p *pending, row *carillon.Delivery) {
 	})
 	if row.Outcome.Class.Terminal() {
 		s.tellEnded(p.r.user, &p.item, row)
+		s.countEnded(p.k, p.r.user.Host, &p.note, &p.item, row.Outcome.Class)
 	}
 	s.lates = append(s.lates, p)
 	s.soil()

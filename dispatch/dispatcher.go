@@ -24,6 +24,7 @@ type Dispatcher struct {
 	leaver  *leaver
 
 	lanesOpen atomic.Int32
+	cancelled atomic.Pointer[map[castKey]struct{}]
 	halt      chan struct{} // closed when shards shall stop trying
 
 	mu      sync.Mutex
@@ -260,8 +261,8 @@ func (d *Dispatcher) Waiting(key carillon.Lane) (why string, until int64) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.breaker.closed() {
+	if !l.shut.Load() {
 		return "", 0
 	}
-	return l.breaker.why, l.breaker.next()
+	return l.why(), l.breaker.next()
 }

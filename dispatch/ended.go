@@ -18,6 +18,7 @@ func (s *shard) endedRows(p *pending) {
 	for i := range p.item.Deliveries {
 		if row := &p.item.Deliveries[i]; row.Outcome.Class.Terminal() {
 			s.tellEnded(p.r.user, &p.item, row)
+			s.countEnded(p.k, p.r.user.Host, &p.note, &p.item, row.Outcome.Class)
 		}
 	}
 }
@@ -53,4 +54,5 @@ func (s *shard) endedHint(r *resident, rc *recall, it *carillon.Item) {
 	}
 	s.d.metrics.outcome(row.Platform, row.Outcome.Class)
 	s.tellEnded(r.user, was, row)
+	s.countBody(rc.k, r.user.Host, was, row.Outcome.Class)
 }

@@ -51,6 +51,8 @@ type answer struct {
 	withdrawn bool
 	// parked tells that the lane shut before it was handed off.
 	parked bool
+	// cancelled tells that its broadcast was, before it was handed off.
+	cancelled bool
 }
 
 func newLane(d *Dispatcher, key carillon.Lane, index int) *lane {
@@ -290,6 +292,10 @@ func (l *lane) claim(pushes []carillon.Push, taken []*delivery, none bool) []car
 			continue
 		}
 		p := d.p
+		if p.note.Broadcast != "" && l.d.isCancelled(p) {
+			l.letGo(answer{d: d, cancelled: true})
+			continue
+		}
 		d.handed = now
 		if p.item.Expires <= now {
 			l.letGo(answer{d: d, at: now, o: carillon.Outcome{Class: carillon.Expired}})

@@ -51,6 +51,7 @@ func (s *shard) endWaiting(r *resident, p *pending, old *carillon.Item) {
 		s.removeHint(rc, old.Expires)
 		row.Outcome, row.Hint, row.Due = carillon.Outcome{Class: carillon.Suppressed, Reason: whyReplaced}, carillon.HintNone, 0
 		s.tellEnded(r.user, old, row)
+		s.countBody(r.k, r.user.Host, old, row.Outcome.Class)
 		s.d.metrics.outcome(row.Platform, row.Outcome.Class)
 		p.hurry = true // one write, or a replay would end it again
 	}

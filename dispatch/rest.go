@@ -60,6 +60,10 @@ func (s *shard) park(d *delivery) {
 		s.end(d, carillon.Outcome{Class: carillon.Suppressed, Reason: d.p.over})
 		return
 	}
+	if d.p.note.Broadcast != "" && s.d.isCancelled(d.p) {
+		s.cancel(d)
+		return
+	}
 	if rc := d.p.recall; rc != nil && rc.kind == carillon.HintParked { // its row stands as it is
 		s.unrecall(d.p)
 		return

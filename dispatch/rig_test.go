@@ -3,6 +3,7 @@ package dispatch
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -34,6 +35,7 @@ type memory struct {
 	owners    map[carillon.AddressHash]carillon.Owner
 	dues      []carillon.DueRow
 	parked    []carillon.ParkedRow
+	counts    map[string]carillon.BroadcastCounts
 	itemRows  int
 	lateRows  int
 	ended     []carillon.Ended
@@ -53,6 +55,7 @@ func newMemory() *memory {
 		floors:    map[carillon.User]carillon.Floor{},
 		syncs:     map[carillon.User]carillon.Sync{},
 		owners:    map[carillon.AddressHash]carillon.Owner{},
+		counts:    map[string]carillon.BroadcastCounts{},
 	}
 }
 
@@ -234,10 +237,19 @@ func (m *memory) Write(rows *carillon.Rows, _ bool) error {
 			User: own(r.User), Partition: r.Item.Partition, Created: r.Item.Created, Content: r.Item.Content, ID: r.Item.ID, Delivery: *r.Delivery,
 		})
 	}
+	for _, b := range rows.Broadcasts {
+		m.counts[fmt.Sprint(b.Host, b.ID, b.Shard)] = b.Counts
+	}
 	for _, p := range rows.Positions {
 		m.progress[p.Partition] = p
 	}
 	return nil
+}
+
+func (m *memory) ShardCounts(_ int32, host, id string, shard uint8) (carillon.BroadcastCounts, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.counts[fmt.Sprint(host, id, shard)], m.fault
 }
 
 func (m *memory) TrimUser(u carillon.User, keep int) (int, error) {

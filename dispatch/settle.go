@@ -40,6 +40,7 @@ func (s *shard) flush(all bool) {
 	for _, p := range s.unsent {
 		switch {
 		case p.replaced: // the newer version's row stands for it
+			s.countPlanned(p)
 			s.endedRows(p)
 			s.idemRow(p)
 			s.spendAll(p)
@@ -56,6 +57,7 @@ func (s *shard) flush(all bool) {
 	s.unsent = wait
 	s.dirty, s.finished = 0, 0
 	s.stateRows()
+	s.countRows()
 	if len(s.rows.Floors)+len(s.rows.Syncs)+len(s.rows.Owners)+len(s.rows.Items)+len(s.rows.Outcomes)+len(s.rows.Endpoints)+len(s.rows.Idems)+len(s.rows.Dues)+len(s.rows.Parked)+len(s.rows.Ended) > 0 {
 		began := s.d.deps.Clock.Now()
 		crash(crashSettle)
@@ -114,6 +116,7 @@ func (s *shard) row(p *pending) {
 	if p.item.Scheduled {
 		s.releaseRow(p.r, &p.item, p.item.Content, p.note.DeliverAt)
 	}
+	s.countPlanned(p)
 	s.endedRows(p)
 	s.idemRow(p)
 	s.spendAll(p)
@@ -141,6 +144,7 @@ func (s *shard) written() {
 	s.rows.Floors, s.rows.Syncs, s.rows.Owners = s.rows.Floors[:0], s.rows.Syncs[:0], s.rows.Owners[:0]
 	clear(s.rows.Ended)
 	s.rows.Ended = s.rows.Ended[:0]
+	s.rows.Broadcasts = s.rows.Broadcasts[:0]
 	clear(s.rows.Dues)
 	clear(s.rows.Parked)
 	s.rows.Dues, s.rows.Parked = s.rows.Dues[:0], s.rows.Parked[:0]

@@ -54,6 +54,9 @@ type shard struct {
 	untrimmed int                             // item rows since a user was trimmed last
 	causes    []*causing                      // records to append, with the end of the round
 
+	casts  map[castPart]*castCount // of broadcasts, by what they are counted by
+	counts []*castCount            // those whose row goes with the next write
+
 	spareResidents []*resident
 	sparePendings  []*pending
 	random         *rand.Rand
@@ -236,6 +239,13 @@ func (s *shard) answer(a *answer) {
 	if a.withdrawn {
 		d.unused()
 		s.withdrawn(d)
+		s.settle(p)
+		return
+	}
+	if a.cancelled {
+		d.unused()
+		s.pass(d)
+		s.cancel(d)
 		s.settle(p)
 		return
 	}

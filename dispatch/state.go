@@ -285,6 +285,7 @@ func (s *shard) silence(t *touched, note *carillon.Notification, why string) {
 				s.removeHint(rc, t.item.Expires)
 				row.Outcome, row.Hint, row.Due = o, carillon.HintNone, 0
 				s.tellEnded(r.user, t.item, row)
+				s.countEnded(r.k, r.user.Host, note, t.item, row.Outcome.Class)
 				s.d.metrics.outcome(row.Platform, o.Class)
 			}
 		}

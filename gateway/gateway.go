@@ -56,6 +56,11 @@ type Deps struct {
 	// Parked is how many deliveries of an app wait for its vendors; nil when
 	// this process has no dispatcher.
 	Parked func(host string) int64
+	// Broadcasts are those that the processes follow, Table is where changes to them
+	// are put, and BroadcastCounts is what became of one; nil where there are none.
+	Broadcasts      *Broadcasts
+	Table           Table
+	BroadcastCounts func(host, id string) (carillon.BroadcastCounts, error)
 	// Gateways is how many gateways share the apps' quotas; nil is one.
 	Gateways func() int
 	// Fit is the kind that a push becomes at its vendor, a tap where its content
@@ -106,6 +111,11 @@ func (g *Gateway) Register(rt *httpapi.Router) {
 	rt.Handle("POST", "/api/v1/notifications", g.postBulk)
 	rt.Bound("POST", "/api/v1/notifications", g.cfg.BulkBytes)
 
+	rt.Handle("POST", "/api/v1/broadcasts", g.postBroadcast)
+	rt.Stream("POST", "/api/v1/broadcasts")
+	rt.Handle("GET", "/api/v1/broadcasts/{bid}", g.getBroadcast)
+	rt.Handle("PATCH", "/api/v1/broadcasts/{bid}", g.patchBroadcast)
+
 	rt.Handle("POST", "/api/v1/endpoints", g.importEndpoints)
 	rt.Stream("POST", "/api/v1/endpoints")
 	rt.Handle("PUT", "/api/v1/me/endpoints/{installationId}", g.putEndpoint)
@@ -134,10 +144,7 @@ type missing struct{ method, pattern, feature string }
 // reads at the same paths.
 func notYet() []missing {
 	return []missing{
-		{"POST", "/api/v1/broadcasts", "broadcasts"},
 		{"GET", "/api/v1/broadcasts", "broadcasts"},
-		{"GET", "/api/v1/broadcasts/{bid}", "broadcasts"},
-		{"PATCH", "/api/v1/broadcasts/{bid}", "broadcasts"},
 		{"DELETE", "/api/v1/users/{id}", "erasing a user"},
 	}
 }

@@ -46,6 +46,16 @@ func newRig(t *testing.T, cfg gateway.Config) *rig {
 // newRigOn is newRig with a journal; nil is the one in memory.
 func newRigOn(t testing.TB, cfg gateway.Config, j gateway.Journal, more ...func(*httpapi.Router)) *rig {
 	t.Helper()
+	return newRigWith(t, cfg, func(d *gateway.Deps) {
+		if j != nil {
+			d.Journal = j
+		}
+	}, more...)
+}
+
+// newRigWith is newRig with other partners.
+func newRigWith(t testing.TB, cfg gateway.Config, change func(*gateway.Deps), more ...func(*httpapi.Router)) *rig {
+	t.Helper()
 	r := &rig{t: t, clock: &carillon.Clock{}, ids: &carillon.IDKey{7}, http: &http.Client{}}
 	master := auth.NewMaster([32]byte{1, 2, 3})
 	dev, err := auth.NewDevIssuer(master, r.clock)
@@ -72,15 +82,14 @@ func newRigOn(t testing.TB, cfg gateway.Config, j gateway.Journal, more ...func(
 	}
 	r.store = newFakeStore()
 	r.journal = &fakeJournal{store: r.store}
-	if j == nil {
-		j = r.journal
-	}
 	log := slog.New(slog.DiscardHandler)
 	applied := httpapi.NewApplied(r.store.Progress, r.clock)
-	g := gateway.New(cfg, gateway.Deps{
-		Apps: func() *carillon.Apps { return apps }, Journal: j, Store: r.store, Auth: verifier,
+	deps := gateway.Deps{
+		Apps: func() *carillon.Apps { return apps }, Journal: r.journal, Store: r.store, Auth: verifier,
 		Subscriptions: r.subs, IDs: r.ids, Partitions: partitions, Applied: applied, Clock: r.clock, Log: log,
-	})
+	}
+	change(&deps)
+	g := gateway.New(cfg, deps)
 	server := httpapi.New(httpapi.Config{Listen: "127.0.0.1:0"}, log, r.clock)
 	g.Register(server.Router())
 	for _, register := range more {

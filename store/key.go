@@ -61,11 +61,12 @@ type PartitionKind byte
 
 // The kinds of partition rows, and what follows the partition in the key.
 const (
-	KindProgress PartitionKind = 0x01 // nothing
-	KindLedger   PartitionKind = 0x02 // from seq
-	KindDue      PartitionKind = 0x03 // time, delivery
-	KindParked   PartitionKind = 0x04 // platform (1), host, low (1), delivery
-	KindEnded    PartitionKind = 0x05 // number of the row: the log of outcomes
+	KindProgress  PartitionKind = 0x01 // nothing
+	KindLedger    PartitionKind = 0x02 // from seq
+	KindDue       PartitionKind = 0x03 // time, delivery
+	KindParked    PartitionKind = 0x04 // platform (1), host, low (1), delivery
+	KindEnded     PartitionKind = 0x05 // number of the row: the log of outcomes
+	KindBroadcast PartitionKind = 0x06 // host, broadcast, 0, shard (1)
 )
 
 // Turn tells the deliveries of one notification to one endpoint apart: the push

@@ -28,6 +28,7 @@ func TestGoldenKeys(t *testing.T) {
 		line("directory", store.AppendDirectoryKey(nil, g, store.KindItem)),
 		line("ledger", store.AppendLedgerKey(nil, 3, carillon.MakeSeq(1, 1000))),
 		line("due", store.AppendDueKey(nil, sampleDue())),
+		line("broadcast", store.AppendCountsKey(nil, 3, "app.example.com", "0b", 7)),
 		line("parked", store.AppendParkedKey(nil, sampleParked())),
 		line("ended", store.AppendEndedKey(nil, 3, store.EndedRowAt(accepted))),
 	})

@@ -32,19 +32,7 @@ func AppendLedger(dst []byte, row *carillon.LedgerRow) []byte {
 	for _, n := range [...]int64{row.Records, row.Planned, row.Open} {
 		dst = binary.AppendVarint(dst, n)
 	}
-	counted := 0
-	for _, n := range row.Terminal {
-		if n != 0 {
-			counted++
-		}
-	}
-	dst = append(dst, byte(counted))
-	for c, n := range row.Terminal {
-		if n != 0 {
-			dst = binary.AppendVarint(append(dst, byte(c)), n)
-		}
-	}
-	return dst
+	return appendClasses(dst, &row.Terminal)
 }
 
 // DecodeLedger reads a row into row, whose Partition and From are those of the
@@ -56,14 +44,7 @@ func DecodeLedger(b []byte, row *carillon.LedgerRow) error {
 	row.Expires = r.varint()
 	row.To = r.seq(row.From)
 	row.Records, row.Planned, row.Open = r.varint(), r.varint(), r.varint()
-	for range r.byte() {
-		c, n := r.byte(), r.varint()
-		if int(c) >= len(row.Terminal) {
-			r.fail()
-			break
-		}
-		row.Terminal[c] = n
-	}
+	r.classes(&row.Terminal)
 	return r.err("ledger")
 }
 

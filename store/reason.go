@@ -1,7 +1,7 @@
 package store
 
 // reasonCount is how many codes are given out.
-const reasonCount = 44
+const reasonCount = 45
 
 // reasons are the common reasons of outcomes: rows hold the place in this list,
 // one byte, and write others out. Places are pinned: never change, move or
@@ -22,7 +22,7 @@ func reasons() [reasonCount]string {
 		"gone", "expired", "replaced", "read", "dismissed", "deleted", "duplicate", "left",
 		"noCredential", "invalidRequest", "connectionLost", "timeout", "notSent", "malformedAnswer",
 		"unrecognized", "noAccessToken", "environmentMismatch", "storeLost",
-		"activated", "evicted", "noPush",
+		"activated", "evicted", "noPush", "cancelled",
 	}
 }
 

@@ -34,6 +34,7 @@ func FuzzRows(f *testing.F) {
 		Expires: accepted, Recent: []carillon.ClearedID{{At: 7}}, Endpoints: []carillon.EndpointSync{{Endpoint: "phone", Owed: 7, Due: 5}},
 	}))
 	f.Add(store.AppendOwner(nil, &carillon.Owner{User: "a.example/dev.alice", Installation: "phone", Claimed: 7, Expires: accepted}))
+	f.Add(store.AppendCounts(nil, &carillon.BroadcastCounts{Notifications: 2, Planned: 3, Terminal: [carillon.Classes]int64{carillon.Accepted: 3}}, accepted))
 	f.Fuzz(func(t *testing.T, row []byte) {
 		again := func(what string, once []byte, decode func(b []byte) ([]byte, error)) {
 			twice, err := decode(once)
@@ -120,6 +121,10 @@ func FuzzRows(f *testing.F) {
 		try("ended from", func(b []byte) ([]byte, error) {
 			from, err := store.DecodeEndedFrom(b)
 			return store.AppendEndedFrom(nil, from), err
+		})
+		try("broadcast", func(b []byte) ([]byte, error) {
+			c, expires, err := store.DecodeCounts(b)
+			return store.AppendCounts(nil, &c, expires), err
 		})
 		try("progress", func(b []byte) ([]byte, error) {
 			p, err := store.DecodeProgress(b, 0)

@@ -93,7 +93,7 @@ func (s *system) restoreApps(ctx context.Context) error {
 		return fmt.Errorf("%s is damaged (%w): take it from the backup again, or delete it to start without its apps", path, err)
 	}
 	var rows []journal.Row
-	present := s.apps.Rows()
+	present := s.tableRows()
 	for _, key := range slices.Sorted(maps.Keys(kept)) {
 		if _, is := present[key]; !is {
 			rows = append(rows, journal.Row{Key: key, Value: kept[key]})

@@ -146,7 +146,7 @@ func (s *system) backup(_ context.Context, r httpapi.OpsRequest) (any, error) {
 		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "", "another audit or backup is under way: wait for it")
 	}
 	defer s.auditing.Unlock()
-	answer, err := makeBackup(s.store, s.cfg.Data, order.To, max(s.cfg.Journal.Epoch, 1), s.apps.Rows(), s.clock)
+	answer, err := makeBackup(s.store, s.cfg.Data, order.To, max(s.cfg.Journal.Epoch, 1), s.tableRows(), s.clock)
 	if err != nil {
 		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "to", "%v", err)
 	}

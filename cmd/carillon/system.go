@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,6 +44,7 @@ type system struct {
 	clock  *carillon.Clock
 	master *auth.Master
 	apps   *gateway.Registry
+	casts  *gateway.Broadcasts
 	sealer *auth.Sealer
 	ids    carillon.IDKey
 
@@ -212,7 +215,8 @@ func (s *system) openVendors(context.Context) error {
 
 // openApps reads the apps that were onboarded, and follows them from then on.
 func (s *system) openApps(ctx context.Context) error {
-	s.table = journal.NewTable(s.cfg.Journal, gateway.AppsTable, s.apps.Apply, s.log)
+	s.casts = gateway.NewBroadcasts(s.dispatcher.Steer, s.log)
+	s.table = journal.NewTable(s.cfg.Journal, gateway.AppsTable, s.applyRows, s.log)
 	ctx, done := context.WithTimeout(ctx, openTimeout)
 	defer done()
 	s.apps.OnChange(s.dispatcher.Reopen)
@@ -222,6 +226,27 @@ func (s *system) openApps(ctx context.Context) error {
 	}
 	s.stages = append(s.stages, stage{name: "apps", run: s.table.Run})
 	return s.restoreApps(ctx)
+}
+
+// applyRows takes in rows of the table of apps, in which broadcasts travel too.
+func (s *system) applyRows(rows []journal.Row) {
+	var apps, casts []journal.Row
+	for _, r := range rows {
+		if strings.HasPrefix(r.Key, gateway.BroadcastPrefix) {
+			casts = append(casts, r)
+		} else {
+			apps = append(apps, r)
+		}
+	}
+	s.apps.Apply(apps)
+	s.casts.Apply(casts)
+}
+
+// tableRows are all rows of that table.
+func (s *system) tableRows() map[string]json.RawMessage {
+	rows := s.apps.Rows()
+	maps.Copy(rows, s.casts.Rows())
+	return rows
 }
 
 // allowReal tells whether a credential that rings real devices may come in while
@@ -306,7 +331,7 @@ func (s *system) openDoors(context.Context) error {
 	s.doors = httpapi.New(s.cfg.HTTP, s.log, s.clock)
 	gateway.New(s.cfg.Gateway, gateway.Deps{
 		Apps: s.apps.Apps, Journal: roomy{s.writer, s.space}, Store: s.store, Auth: s.verifier, Subscriptions: subscriptions,
-		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Parked: s.dispatcher.Parked, Fit: provider.Fit, Served: served, Clock: s.clock, Log: s.log,
+		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Parked: s.dispatcher.Parked, Broadcasts: s.casts, Table: s.table, BroadcastCounts: s.castCounts, Fit: provider.Fit, Served: served, Clock: s.clock, Log: s.log,
 	}).Register(s.doors.Router())
 	links := feed.Key(s.master.Derive(linksLabel))
 	s.feed = feed.New(s.cfg.Feed, feed.Deps{
@@ -348,6 +373,11 @@ func (s *system) outcomes() feed.Outcomes {
 		return nil
 	}
 	return s.store
+}
+
+// castCounts is what became of a broadcast in all partitions.
+func (s *system) castCounts(host, id string) (carillon.BroadcastCounts, error) {
+	return s.store.BroadcastCounts(s.cfg.Journal.Partitions, host, id)
 }
 
 // openAudit opens the log of administrative acts: one JSON object a line, beside

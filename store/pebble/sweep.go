@@ -78,6 +78,8 @@ func (s *Store) sweepRow(it *pebble.Iterator, b *pebble.Batch) (ok bool, err err
 	switch store.PartitionKind(key[1]) {
 	case store.KindDue, store.KindParked:
 		_, expires, err = store.DecodeHint(value)
+	case store.KindBroadcast:
+		expires, err = store.BroadcastExpires(value)
 	case store.KindLedger:
 		if expires, err = store.LedgerExpires(value); err == nil && !s.past(expires) {
 			return it.SeekGE(store.Above(key[:store.PartitionKeyBytes])), nil // later ones expire later

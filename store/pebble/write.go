@@ -29,7 +29,7 @@ func (s *Store) Write(rows *carillon.Rows, sync bool) error {
 	}
 	defer s.leave()
 	n := len(rows.Items) + len(rows.Outcomes) + len(rows.Endpoints) + len(rows.Idems) + len(rows.Floors) + len(rows.Syncs) + len(rows.Owners) +
-		len(rows.Dues) + len(rows.Parked) + len(rows.Ledger) + len(rows.Ended)
+		len(rows.Dues) + len(rows.Parked) + len(rows.Ledger) + len(rows.Ended) + len(rows.Broadcasts)
 	if n+len(rows.Positions) > 0 {
 		if err := s.write(rows, sync && len(rows.Positions) == 0); err != nil {
 			return err
@@ -123,7 +123,7 @@ const endedOverhead = 64
 // batchBytes guesses how large a batch becomes, so that it grows once.
 func batchBytes(rows *carillon.Rows) int {
 	n := 64 + rowOverhead*(len(rows.Items)+len(rows.Outcomes)+len(rows.Idems)+2*len(rows.Endpoints)+
-		len(rows.Floors)+2*len(rows.Syncs)+len(rows.Owners)+len(rows.Dues)+len(rows.Parked)+len(rows.Ledger)+len(rows.Positions)) +
+		len(rows.Floors)+2*len(rows.Syncs)+len(rows.Owners)+len(rows.Dues)+len(rows.Parked)+len(rows.Ledger)+len(rows.Positions)+len(rows.Broadcasts)) +
 		endedOverhead*len(rows.Ended)
 	for i := range rows.Items {
 		n += len(rows.Items[i].Item.Body)
@@ -162,6 +162,9 @@ func (w *writer) rows(rows *carillon.Rows) error {
 		return err
 	}
 	if err := w.partitions(rows); err != nil {
+		return err
+	}
+	if err := w.broadcasts(rows); err != nil {
 		return err
 	}
 	return w.enders(rows.Ended)

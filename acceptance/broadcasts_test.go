@@ -1,0 +1,99 @@
+//go:build acceptance
+
+package acceptance_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+const castLimit = 3 * time.Minute
+
+// TestBroadcasts posts one content to CARILLON_BROADCAST (5,000) users with a
+// device each: posted twice, the second time over a kill -9, it rings nobody twice;
+// another one is cancelled in flight, hand-offs cease within a second and the audit
+// closes. By hand:
+//
+//	CARILLON_BROADCAST=1000000 RUN=TestBroadcasts make acceptance
+func TestBroadcasts(t *testing.T) {
+	n, dir := number(t, "CARILLON_BROADCAST", 5000), workDir(t)
+	endpoints := filepath.Join(dir, "in.ndjson")
+	writeEndpoints(t, endpoints, n)
+	s := serve(t, filepath.Join(dir, "data"))
+	carillon(t, "endpoint", "import", "--url", s.url, "--data", s.data, "--app", host, endpoints)
+
+	first := s.cast(t, "first", n, 202)
+	until(t, castLimit, "half of it has rung", func() bool { return s.castOutcome(t, first, "accepted") >= n/2 })
+	s.kill()
+	s = serve(t, s.data)
+	if again := s.cast(t, "first", n, 202); again != first {
+		t.Errorf("posted again it is %s, not %s", again, first)
+	}
+	until(t, castLimit, "all of it has rung", func() bool { return s.castOutcome(t, first, "accepted") == n })
+	closes(t, s, int64(n))
+	r := s.call(t, s.app, "GET", "/api/v1/broadcasts/"+first, nil).want(t, 200)
+	if r.body["notifications"] != float64(n) || r.body["planned"] != float64(n) || r.body["waiting"] != float64(0) {
+		t.Errorf("counted: %s", r.text)
+	}
+
+	second := s.cast(t, "second", n, 202)
+	begin := time.Now()
+	s.call(t, s.app, "PATCH", "/api/v1/broadcasts/"+second, map[string]string{"state": "cancelled"}).want(t, 200)
+	handed := func() int { return s.metric(t, "carillon_dispatch_pushes_handed_total") }
+	last, at := handed(), time.Now()
+	until(t, castLimit, "all of it is over", func() bool {
+		if now := handed(); now != last {
+			last, at = now, time.Now()
+		}
+		return s.castOutcome(t, second, "accepted")+s.castOutcome(t, second, "suppressed") == n
+	})
+	t.Logf("%d of %d had gone when it was cancelled; the last hand-off was %v after that", s.castOutcome(t, second, "accepted"), n, at.Sub(begin).Round(time.Millisecond))
+	if at.Sub(begin) > time.Second+100*time.Millisecond { // what it takes to ask
+		t.Errorf("hand-offs went on for %v", at.Sub(begin))
+	}
+	s.cast(t, "second", n, 409)
+	until(t, castLimit, "the audit closes", func() bool { a := s.audit(t); return a.Closed && a.Unsettled+a.Due+a.Parked == 0 })
+	s.stop(t)
+	carillon(t, "audit", "--data", s.data)
+}
+
+// cast posts a broadcast to the users of writeEndpoints, a line each; its id.
+func (s *site) cast(t *testing.T, key string, users, status int) string {
+	t.Helper()
+	var body bytes.Buffer
+	fmt.Fprintf(&body, `{"key":%q,"notification":{"targetHostName":%q,"payload":{"visualContent":{"title":"To all"}}}}`+"\n", key, host)
+	for i := range users {
+		fmt.Fprintf(&body, "\"dev.import-%d\"\n", i)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/api/v1/broadcasts", &body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-ndjson")
+	req.Header.Set("Authorization", "Bearer "+s.app)
+	res, err := s.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var answer struct{ ID string }
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != status || json.Unmarshal(text, &answer) != nil {
+		t.Fatalf("a broadcast: %d, want %d, %v: %s", res.StatusCode, status, err, text)
+	}
+	return answer.ID
+}
+
+// castOutcome is how many of a broadcast's deliveries ended so.
+func (s *site) castOutcome(t *testing.T, id, class string) int {
+	t.Helper()
+	r := s.call(t, s.app, "GET", "/api/v1/broadcasts/"+id, nil).want(t, 200)
+	n, _ := at(r.body, "outcomes", class).(float64)
+	return int(n)
+}

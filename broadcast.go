@@ -1,0 +1,62 @@
+package carillon
+
+// BroadcastState is what a sender wants of a broadcast. Values are pinned: they
+// stand in rows.
+type BroadcastState uint8
+
+// The states of a broadcast.
+const (
+	BroadcastRunning   BroadcastState = iota
+	BroadcastCancelled                // for good: what no vendor has is suppressed
+)
+
+// String is the name in the API.
+func (s BroadcastState) String() string {
+	switch s {
+	case BroadcastCancelled:
+		return "cancelled"
+	case BroadcastRunning:
+	}
+	return "running"
+}
+
+// WhyCancelled is why a delivery of a cancelled broadcast is suppressed, as
+// deliveries show it.
+const WhyCancelled = "cancelled"
+
+// BroadcastCounts counts what became of a broadcast. They are absolute.
+type BroadcastCounts struct {
+	// Notifications are the users that it reached: each has one.
+	Notifications int64
+	// Planned are its deliveries, Terminal those that are over, by class.
+	Planned  int64
+	Terminal [Classes]int64
+}
+
+// Add adds other counts.
+func (c *BroadcastCounts) Add(o *BroadcastCounts) {
+	c.Notifications += o.Notifications
+	c.Planned += o.Planned
+	for i, n := range o.Terminal {
+		c.Terminal[i] += n
+	}
+}
+
+// Ended is how many of the planned deliveries are over.
+func (c *BroadcastCounts) Ended() int64 {
+	var n int64
+	for _, t := range c.Terminal {
+		n += t
+	}
+	return n
+}
+
+// BroadcastRow holds what one shard counted of a broadcast in one partition. It
+// is written with the rows whose outcomes it counts.
+type BroadcastRow struct {
+	Partition int32
+	Host, ID  string
+	Shard     uint8
+	Counts    BroadcastCounts
+	Expires   int64 // milliseconds since 1970
+}

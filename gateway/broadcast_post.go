@@ -1,0 +1,259 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+
+	"carillon"
+	"carillon/internal/httpapi"
+	"carillon/journal"
+)
+
+// The spaces of what follows from a broadcast's key, as those of other keys.
+const (
+	spaceBroadcast = 'B' // its id, of (host, key)
+	spaceCast      = 'b' // a user's notification, of (user, broadcast)
+)
+
+// castLines is how many users' records go to the journal in one append.
+const castLines = 4096
+
+// castHead is the first line of a broadcast, or its body but for the users.
+type castHead struct {
+	Key          string          `json:"key"`
+	Notification json.RawMessage `json:"notification"`
+	UserIDs      []string        `json:"userIds"`
+}
+
+// casting is a broadcast that is being posted.
+type casting struct {
+	decoder
+	g       *Gateway
+	key, id string
+	host    string
+	hash    [16]byte
+	rec     journal.Record
+	arena   []byte
+	ends    []int // of keys and records in the arena, in turn
+	entries []journal.Entry
+	sum     int64
+	line    int
+}
+
+// postBroadcast is POST /api/v1/broadcasts: one content for many users, as one
+// JSON object, or as a stream of lines: the object without userIds, then a user a
+// line. It answers when everything is journalled. What was journalled stays,
+// whatever happens to the rest; posting it again under its key rings nobody twice.
+func (g *Gateway) postBroadcast(r *httpapi.Request) error {
+	p, err := g.caster(r)
+	if err != nil {
+		return err
+	}
+	if !g.budget.take(importHolds) {
+		e := carillon.Errorf(carillon.CodeThrottled, "", "bulk requests of %d bytes are under way in this gateway, no more fit; repeat it in a second", g.cfg.BulkBudgetBytes)
+		e.RetryAfter = retryAfter
+		return e
+	}
+	defer g.budget.give(importHolds)
+	body, err := r.Stream()
+	if err != nil {
+		return err
+	}
+	lines := strings.HasPrefix(r.Header("Content-Type"), "application/x-ndjson")
+	if !lines {
+		if err := wantsJSON(r, "application/json"); err != nil {
+			return err
+		}
+	}
+	c := &casting{g: g}
+	in := bufio.NewReaderSize(body, carillon.MaxRequest+1)
+	head, err := c.head(in, lines)
+	if err != nil {
+		return err
+	}
+	if err := c.begin(head, r.Now()); err != nil {
+		return err
+	}
+	if err := g.admitted(p, c.host, "notification.targetHostName"); err != nil {
+		return err
+	}
+	c.name(head.Key)
+	row, err := g.open(r, p, c)
+	if err != nil {
+		return err
+	}
+	c.n.Accepted, c.n.Expires = row.Created, row.Expires
+	err = c.users(r.Context(), head, in, lines, r.Now())
+	row, _ = g.deps.Broadcasts.find(c.id) // it may be cancelled by now
+	row.Accepted += c.sum
+	row.Whole = err == nil
+	if kept := g.keepBroadcast(r, &row); err == nil {
+		err = kept
+	}
+	if err != nil {
+		e := *carillon.AsError(err)
+		e.Message += fmt.Sprintf("; %d users are journalled and stay: post the whole again under the key %q, that rings nobody twice", c.sum, c.key)
+		return &e
+	}
+	r.SetHeader("Location", "/api/v1/broadcasts/"+c.id)
+	return g.describe(r, 202, &row)
+}
+
+// head reads the first line, or the whole body.
+func (c *casting) head(in *bufio.Reader, lines bool) (*castHead, error) {
+	var text []byte
+	var err error
+	if lines {
+		text, err = c.next(in)
+	} else if text, err = io.ReadAll(io.LimitReader(in, int64(c.g.cfg.BulkBytes)+1)); len(text) > c.g.cfg.BulkBytes {
+		return nil, carillon.Errorf(carillon.CodeTooLarge, "", "the body has more than %d bytes; send a user a line, which has no limit", c.g.cfg.BulkBytes)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	var head castHead
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&head); err != nil {
+		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "", `it begins with {"notification":{…}}, perhaps with key and userIds: %s`, jsonFault(err))
+	}
+	switch {
+	case lines && head.UserIDs != nil:
+		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "userIds", "users stand on lines of their own behind the first")
+	case len(head.Notification) > carillon.MaxRequest:
+		return nil, carillon.Errorf(carillon.CodeTooLarge, "notification", "has %d bytes, at most %d are allowed", len(head.Notification), carillon.MaxRequest)
+	case len(head.Key) > carillon.MaxKey:
+		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "key", "a key has 1 to %d bytes, this one has %d", carillon.MaxKey, len(head.Key))
+	}
+	return &head, nil
+}
+
+// begin decodes the content.
+func (c *casting) begin(head *castHead, now int64) error {
+	if err := c.decode(head.Notification, false, now); err != nil {
+		if err.Target != "" {
+			err.Target = "notification." + err.Target
+		}
+		return err
+	}
+	if c.n.AppNotificationID != "" {
+		return carillon.Errorf(carillon.CodeInvalidRequest, "notification.appNotificationId", "a broadcast's notifications are named after its key")
+	}
+	c.host = strings.Clone(c.decoder.host)
+	c.hash, _ = bodyHash(&c.decoder, nil)
+	return nil
+}
+
+// name derives the broadcast's id from its key; without one it gets one of its own.
+func (c *casting) name(key string) {
+	if key == "" {
+		key = fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()) //nolint:gosec // it names, it protects nothing
+	}
+	c.key = key
+	c.id = c.g.deps.IDs.Derived(carillon.User{Host: c.host}, spaceBroadcast, key).String()
+	c.n.Broadcast = c.id
+}
+
+// users journals a record for each user.
+func (c *casting) users(ctx context.Context, head *castHead, in *bufio.Reader, lines bool, now int64) error {
+	for i, id := range head.UserIDs {
+		c.line = i + 1
+		if err := c.user(ctx, id, now); err != nil {
+			return err
+		}
+	}
+	for lines {
+		text, err := c.next(in)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if text = bytes.TrimSpace(text); len(text) > 0 {
+			id, fault := userOf(text)
+			if fault != nil {
+				return carillon.Errorf(carillon.CodeInvalidRequest, "userId", `line %d is neither "dev.alice" nor {"userId":"dev.alice"}`, c.line)
+			}
+			if err := c.user(ctx, id, now); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			break
+		}
+	}
+	return c.flush(ctx)
+}
+
+// next reads a line; what it gives lasts until the next.
+func (c *casting) next(in *bufio.Reader) ([]byte, error) {
+	c.line++
+	text, err := in.ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) {
+		return nil, carillon.Errorf(carillon.CodeTooLarge, "", "line %d has more than %d bytes", c.line, carillon.MaxRequest)
+	}
+	return text, err
+}
+
+func userOf(text []byte) (id string, err error) {
+	if text[0] == '"' {
+		return id, json.Unmarshal(text, &id)
+	}
+	var line struct {
+		UserID string `json:"userId"`
+	}
+	err = json.Unmarshal(text, &line)
+	return line.UserID, err
+}
+
+func (c *casting) user(ctx context.Context, id string, now int64) error {
+	if err := carillon.ValidateUserID(id); err != nil {
+		e := *carillon.AsError(err)
+		e.Message = fmt.Sprintf("user %d: %s", c.line, e.Message)
+		return &e
+	}
+	u := carillon.User{Host: c.host, ID: id}
+	c.n.ID = c.g.deps.IDs.Derived(u, spaceCast, c.id)
+	c.rec.Kind, c.rec.At, c.rec.Notification = journal.KindNotification, now, c.n
+	c.arena = u.AppendKey(c.arena)
+	c.ends = append(c.ends, len(c.arena))
+	c.arena = c.rec.Append(c.arena)
+	c.ends = append(c.ends, len(c.arena))
+	if len(c.ends) >= 2*castLines || len(c.arena) >= importArena {
+		return c.flush(ctx)
+	}
+	return nil
+}
+
+// flush journals what has gathered, unless the broadcast was cancelled meanwhile.
+func (c *casting) flush(ctx context.Context) error {
+	if row, _ := c.g.deps.Broadcasts.find(c.id); row.Cancelled {
+		return carillon.Errorf(carillon.CodeConflict, "key", "the broadcast was cancelled while it was posted")
+	}
+	n := len(c.ends) / 2
+	if n == 0 {
+		return nil
+	}
+	if err := c.g.charge(c.host, n, c.g.deps.Clock.UnixMilli()); err != nil {
+		return err
+	}
+	c.entries = c.entries[:0]
+	from := 0
+	for i := 0; i < len(c.ends); i += 2 {
+		mid, to := c.ends[i], c.ends[i+1]
+		c.entries = append(c.entries, journal.Entry{Key: c.arena[from:mid:mid], Value: c.arena[mid:to:to]})
+		from = to
+	}
+	err := c.g.append(ctx, c.entries)
+	if err == nil {
+		c.sum += int64(n)
+		c.g.metrics.notifications.Add(n)
+	}
+	c.arena, c.ends = c.arena[:0], c.ends[:0]
+	return err
+}
