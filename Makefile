@@ -91,7 +91,7 @@ gen: ## regenerate what is generated
 	@$(GO) generate ./...
 
 deps: ## check the tools that the tests need, install missing ones (Debian, root)
-	@scripts/need.sh go git gcc java javac mvn node npm nghttpd chromium-headless-shell
+	@scripts/need.sh go git gcc java javac mvn node npm nghttpd chromium-headless-shell python3
 
 deps-go:
 	@command -v $(GO) >/dev/null || { echo 'go is missing: install the Go that go.mod names, or newer, from https://go.dev/dl/ and put it on the PATH' >&2; exit 1; }

@@ -16,6 +16,7 @@ import (
 
 	"carillon"
 	"carillon/feed"
+	"carillon/internal/apitest"
 	"carillon/internal/auth"
 	"carillon/internal/httpapi"
 	"carillon/journal"
@@ -136,7 +137,7 @@ func newRigAt(t testing.TB, store feed.Store, clock *carillon.Clock) *rig {
 	}
 	r := &rig{t: t, ids: &carillon.IDKey{7}, subs: auth.NewSubscriptions(master)}
 	r.store = &memory{items: map[carillon.User][]*carillon.Item{}, endpoints: map[carillon.User][]carillon.Endpoint{
-		alice: {{ID: "phone", Incarnation: 5}},
+		alice: {{ID: "phone", Platform: carillon.Polling, Incarnation: 5}},
 	}}
 	if store == nil {
 		store = r.store
@@ -235,7 +236,7 @@ func (r *rig) call(method, path string, who auth.DevClaims, headers ...string) (
 	}
 	tr := &http.Transport{}
 	defer tr.CloseIdleConnections()
-	res, err := (&http.Client{Transport: tr, Timeout: 10 * time.Second}).Do(req)
+	res, err := (&http.Client{Transport: apitest.Transport(r.t, tr), Timeout: 10 * time.Second}).Do(req)
 	if err != nil {
 		r.t.Fatal(err)
 	}

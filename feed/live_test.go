@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"carillon"
+	"carillon/internal/apitest"
 	"carillon/internal/auth"
 	"carillon/internal/httpapi"
 )
@@ -40,7 +41,7 @@ func (r *rig) tune(t *testing.T, path string, who *auth.DevClaims, headers ...st
 	}
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
-	res, err := tr.RoundTrip(req)
+	res, err := apitest.Transport(t, tr).RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -267,6 +267,9 @@ func (o *Onboarding) putClients(r *httpapi.Request, by made) error {
 	if err := readBody(r, &body); err != nil {
 		return err
 	}
+	if body.Clients == nil { // what a typing mistake left out shall shut nobody out
+		return carillon.Errorf(carillon.CodeInvalidRequest, "clients", "clients is missing: list the client ids, or [] for none")
+	}
 	var fault error
 	carillon.CheckClients(body.Clients, func(message string) {
 		fault = carillon.Errorf(carillon.CodeInvalidRequest, "clients", "clients: %s", message)
@@ -285,6 +288,9 @@ func (o *Onboarding) putIdentities(r *httpapi.Request, by made) error {
 	var body identitiesBody
 	if err := readBody(r, &body); err != nil {
 		return err
+	}
+	if body.Identities == nil {
+		return carillon.Errorf(carillon.CodeInvalidRequest, "identities", "identities is missing: list them, or [] for none")
 	}
 	ids := make([]carillon.Identity, len(body.Identities))
 	for i, id := range body.Identities {

@@ -158,6 +158,9 @@ func decodeBody(r *httpapi.Request, body []byte, into any) error {
 	if err := wantsJSON(r, "application/json"); err != nil {
 		return err
 	}
+	if first := bytes.TrimSpace(body); len(first) > 0 && first[0] != '{' {
+		return carillon.Errorf(carillon.CodeInvalidRequest, "", "the body is not what this call takes: it cannot be anything but a JSON object")
+	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {

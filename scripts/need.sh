@@ -14,6 +14,7 @@ package() {
     h2load) echo nghttp2-client ;;
     nghttpd) echo nghttp2-server ;;
     node) echo nodejs ;;
+    python3) echo 'python3 python3-venv' ;;
     *) echo "$1" ;;
   esac
 }

@@ -339,7 +339,10 @@ func (s *system) openDoors(context.Context) error {
 		IDs: &s.ids, Key: &links, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Clock: s.clock, Log: s.log,
 	})
 	s.feed.Register(s.doors.Router())
-	s.doors.Batch()
+	s.doors.Batch(func(token []byte) error {
+		_, err := s.verifier.Verify(token)
+		return err
+	})
 	s.doors.Describe()
 	s.doors.Origins(func(origin string) bool { return s.apps.Apps().HasOrigin(origin) })
 	audit, err := s.openAudit()

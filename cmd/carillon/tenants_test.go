@@ -140,6 +140,9 @@ func TestTenants(t *testing.T) { serving(t, tenants) }
 // serving runs everything with two onboarded apps while a test looks at it.
 func serving(t *testing.T, look func(ctx context.Context, t *testing.T, s *system)) {
 	t.Helper()
+	if _, err := apitest.Load(); err != nil { // a Fatal in look would leave the system running
+		t.Fatal(err)
+	}
 	file := filepath.Join(t.TempDir(), "carillon.yaml")
 	if err := os.WriteFile(file, []byte("apps:\n  - {host: a.localhost, clients: [a]}\n  - {host: b.localhost, clients: [b]}\n"), 0o600); err != nil {
 		t.Fatal(err)

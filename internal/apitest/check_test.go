@@ -20,7 +20,7 @@ const described = `{
     "/v1.0/me/things/{id}": {"$ref": "#/paths/~1beta~1me~1things~1%7Bid%7D"}
   },
   "components": {"schemas": {
-    "Thing": {"type": "object", "required": ["id"], "properties": {"id": {"type": "string", "format": "uuid"}}},
+    "Thing": {"type": "object", "required": ["id"], "properties": {"id": {"type": "string", "format": "uuid"}, "kind": {"enum": ["Big"], "x-anyCase": true}}},
     "Error": {"type": "object", "required": ["error"], "properties": {"error": {"type": "object", "required": ["code"], "properties": {"code": {"type": "string"}}}}}
   }}}`
 
@@ -63,6 +63,8 @@ func TestCheck(t *testing.T) {
 		"an option":               {"GET", "/beta/me/things/5?$top=1", "", 200, head, thing, ""},
 		"an option not described": {"GET", "/beta/me/things/5?$skip=1", "", 200, head, thing, "$skip"},
 		"a request":               {"PUT", "/beta/me/things/5", `{"id":"0e3b1f6a-0000-4000-8000-000000000000","more":1}`, 204, nil, "", ""},
+		"a word in another case":  {"PUT", "/beta/me/things/5", `{"id":"0e3b1f6a-0000-4000-8000-000000000000","kind":"bIG"}`, 204, nil, "", ""},
+		"another word":            {"PUT", "/beta/me/things/5", `{"id":"0e3b1f6a-0000-4000-8000-000000000000","kind":"bigger"}`, 204, nil, "", "kind"},
 		"a request not described": {"PUT", "/beta/me/things/5", `{}`, 204, nil, "", "it took the body"},
 	} {
 		u, err := url.Parse(c.path)

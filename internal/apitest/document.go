@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -63,7 +64,7 @@ func Parse(text []byte) (*Document, error) {
 		return nil, fmt.Errorf("the description is a %T", plain)
 	}
 	d := &Document{root: root, schemas: make(map[string]*jsonschema.Schema)}
-	if d.open, err = compiler(plain); err != nil {
+	if d.open, err = compiler(loosen(plain)); err != nil {
 		return nil, err
 	}
 	if d.closed, err = compiler(shut(strict)); err != nil {
@@ -101,7 +102,8 @@ func compiler(doc any) (*jsonschema.Compiler, error) {
 func shut(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
-		if _, ok := v["properties"].(map[string]any); ok && v["additionalProperties"] == nil {
+		// Without a type it is a branch of anyOf and the like, which names a part.
+		if v["properties"] != nil && v["type"] != nil && v["additionalProperties"] == nil {
 			v["additionalProperties"] = false
 		}
 		for _, child := range v {
@@ -113,6 +115,40 @@ func shut(v any) any {
 		}
 	}
 	return v
+}
+
+// loosen lets words that say x-anyCase stand in any case.
+func loosen(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		if v["x-anyCase"] == true {
+			words, _ := v["enum"].([]any)
+			if word, ok := v["const"]; ok {
+				words = []any{word}
+			}
+			delete(v, "enum")
+			delete(v, "const")
+			v["pattern"] = anyCase(words)
+		}
+		for _, child := range v {
+			loosen(child)
+		}
+	case []any:
+		for _, child := range v {
+			loosen(child)
+		}
+	}
+	return v
+}
+
+func anyCase(words []any) string {
+	var text []string
+	for _, w := range words {
+		if s, ok := w.(string); ok {
+			text = append(text, regexp.QuoteMeta(s))
+		}
+	}
+	return "^(?i:" + strings.Join(text, "|") + ")$"
 }
 
 // schema compiles what a pointer leads to.

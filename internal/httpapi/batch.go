@@ -25,9 +25,19 @@ const (
 // Batch registers POST /beta/$batch: up to 20 Graph-shaped calls in one (contract
 // §5). They run in their order, each as if its caller had made it alone, so each
 // is authorized, bounded and answered by itself. One that depends on another
-// runs after it, sees what it wrote, and is 424 when it failed.
-func (s *Server) Batch() {
-	s.router.Handle("POST", prefixBeta+batchPath, s.batch)
+// runs after it, sees what it wrote, and is 424 when it failed. Known tells
+// whether a token is anybody's: without one nothing of a batch is read.
+func (s *Server) Batch(known func(token []byte) error) {
+	s.router.Handle("POST", prefixBeta+batchPath, func(r *Request) error {
+		token, err := r.Bearer()
+		if err == nil {
+			err = known(token)
+		}
+		if err != nil {
+			return err
+		}
+		return s.batch(r)
+	})
 	for _, p := range []string{prefixBeta, prefixV1} {
 		s.router.Bound("POST", p+batchPath, maxBatchBytes)
 	}
@@ -48,9 +58,6 @@ type batched struct {
 }
 
 func (s *Server) batch(r *Request) error {
-	if _, err := r.Bearer(); err != nil {
-		return err
-	}
 	body, err := r.Body(maxBatchBytes)
 	if err != nil {
 		return err

@@ -160,6 +160,9 @@ func TestBatchFaults(t *testing.T) {
 			t.Errorf("%.80s: %d %.200s", body, status, answer)
 		}
 	}
+	if status, answer := post("/beta/$batch", many(1), "Authorization", "Bearer stranger"); status != 401 || !strings.Contains(answer, "nobody's") {
+		t.Errorf("a batch of a stranger: %d %s", status, answer)
+	}
 	if status, answer := post("/beta/$batch", many(1), "Authorization", ""); status != 401 {
 		t.Errorf("nobody: %d %s", status, answer)
 	}

@@ -31,7 +31,12 @@ func start(t *testing.T, cfg httpapi.Config, log *slog.Logger, register func(*ht
 	if register != nil {
 		register(s.Router())
 	}
-	s.Batch()
+	s.Batch(func(token []byte) error {
+		if string(token) == "stranger" {
+			return carillon.Errorf(carillon.CodeUnauthenticated, "Authorization", "nobody's")
+		}
+		return nil
+	})
 	s.Describe()
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)

@@ -26,6 +26,7 @@ func Description() ([]byte, error) {
 	if err := yaml.Unmarshal(openapi, &doc); err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
+	fillOptions(doc)
 	delete(doc, "x-sets") // they only hold what is merged in elsewhere
 	return json.Marshal(doc)
 }
