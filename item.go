@@ -227,6 +227,18 @@ type Rows struct {
 	// Ended goes into the logs of outcomes.
 	Ended      []EndedRow
 	Broadcasts []BroadcastRow
+	// Erased come before all others.
+	Erased []ErasedRow
+}
+
+// ErasedRow takes away everything that is kept of a user, but that he was erased
+// by the record at Seq: that is kept until Expires, so that nothing from before
+// comes back.
+type ErasedRow struct {
+	User      User
+	Partition int32
+	Seq       Seq
+	Expires   int64
 }
 
 // ItemRow writes a whole item. Moved holds the expiry that an older version of

@@ -50,6 +50,10 @@ func Claim(cur *Owner, claim Owner) (next Owner, stale, evict bool) {
 	if cur == nil {
 		return claim, false, false
 	}
+	if cur.User == "" && cur.Claimed < claim.Claimed { // its user was erased
+		claim.Expires = max(claim.Expires, cur.Expires)
+		return claim, false, false
+	}
 	if cur.Claimed >= claim.Claimed {
 		return *cur, true, false
 	}

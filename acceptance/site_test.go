@@ -137,7 +137,7 @@ func fetch(t *testing.T, c *http.Client, target, token, method string, body any,
 	if r.text, err = io.ReadAll(res.Body); err != nil {
 		t.Fatalf("%s %s: %v", method, target, err)
 	}
-	if len(r.text) > 0 && r.text[0] == '{' {
+	if len(r.text) > 0 && r.text[0] == '{' && res.Header.Get("Content-Type") != "application/x-ndjson" {
 		if err := json.Unmarshal(r.text, &r.body); err != nil {
 			t.Fatalf("%s %s: %v\n%s", method, target, err, r.text)
 		}

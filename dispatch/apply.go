@@ -25,6 +25,9 @@ func (s *shard) apply(r *resident, rec record) {
 		return
 	}
 	r.k = rec.win.k
+	if rec.f.Seq < rec.win.k.replayEnd && s.forgotten(r, rec) {
+		return
+	}
 	if err := s.rec.Decode(rec.f.Value); err != nil {
 		s.d.metrics.undecodable.Inc()
 		s.d.deps.Log.Error("a journal record cannot be decoded and is passed over",
@@ -54,6 +57,8 @@ func (s *shard) apply(r *resident, rec record) {
 		s.evict(r, rec)
 	case journal.KindRelease:
 		s.release(r, rec)
+	case journal.KindErase:
+		s.erase(r, rec)
 	default: // kinds whose rules are not built yet
 		s.d.metrics.unknownKinds.Inc()
 		s.skip(rec)

@@ -114,6 +114,11 @@ type Reader interface { //nolint:interfacebloat // one consumer, one room to rea
 	ShardCounts(partition int32, host, id string, shard uint8) (carillon.BroadcastCounts, error)
 	// Progress is how far a partition is; zero when it never moved.
 	Progress(partition int32) (carillon.Progress, error)
+	// Erased is the seq of the record that erased a user last; 0 when none did.
+	Erased(u carillon.User) (carillon.Seq, error)
+	// Erasing lists a partition's users whose rows are gone and whose bytes may
+	// be in files yet.
+	Erasing(partition int32) ([]carillon.ErasedRow, error)
 }
 
 // Store is the [Reader] and the one way to write rows.
@@ -125,6 +130,10 @@ type Store interface {
 	// TrimUser drops the oldest items of a user beyond the newest keep, unless a
 	// delivery of theirs is open, and tells how many.
 	TrimUser(u carillon.User, keep int) (dropped int, err error)
+	// Forget has an erased user's bytes leave the store's files, Forgotten ends
+	// that.
+	Forget(ctx context.Context, row *carillon.ErasedRow) error
+	Forgotten(ctx context.Context, row *carillon.ErasedRow) error
 }
 
 // Vendors opens the way out for a lane.
@@ -146,6 +155,9 @@ type Deps struct {
 	Journal Journal
 	// Trim, when set, lets the journal forget what is settled.
 	Trim func(ctx context.Context, partition int32, settled carillon.Seq) error
+	// Roll, when set, lets the journal begin another file for a partition, so
+	// that trimming takes everything before away.
+	Roll func(ctx context.Context, partition int32) error
 	// Taps, when set, hears of every user whose rows changed.
 	Taps  Taps
 	IDs   *carillon.IDKey

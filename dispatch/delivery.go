@@ -41,6 +41,7 @@ type pending struct {
 	written    bool // the row is
 	unapplied  bool // it counts as applied with the next write
 	hurry      bool // its row goes with the next write
+	erased     bool // its user was: nothing of it is written any more
 	replaced   bool // by a newer version: its row must not be written any more
 	// over is why nobody shall get it any more, "" while they shall.
 	over string
@@ -211,9 +212,11 @@ func (s *shard) end(d *delivery, o carillon.Outcome) {
 // outcome writes a delivery of a written item into a row of its own.
 func (s *shard) outcome(p *pending, row *carillon.Delivery) {
 	p.late++
-	s.rows.Outcomes = append(s.rows.Outcomes, carillon.OutcomeRow{
-		User: p.r.user, Created: p.item.Created, Content: p.item.Content, Expires: p.item.Expires, Delivery: *row,
-	})
+	if !p.erased {
+		s.rows.Outcomes = append(s.rows.Outcomes, carillon.OutcomeRow{
+			User: p.r.user, Created: p.item.Created, Content: p.item.Content, Expires: p.item.Expires, Delivery: *row,
+		})
+	}
 	if row.Outcome.Class.Terminal() {
 		s.tellEnded(p.r.user, &p.item, row)
 		s.countEnded(p.k, p.r.user.Host, &p.note, &p.item, row.Outcome.Class)

@@ -14,14 +14,15 @@ import (
 
 // Dispatcher turns journal records into pushes and rows.
 type Dispatcher struct {
-	cfg     Config
-	deps    Deps
-	metrics *metrics
-	cache   cache
-	shards  []*shard
-	slots   [carillon.Slots]uint8 // which shard owns a slot
-	loads   chan *loadBatch
-	leaver  *leaver
+	cfg       Config
+	deps      Deps
+	metrics   *metrics
+	cache     cache
+	shards    []*shard
+	slots     [carillon.Slots]uint8 // which shard owns a slot
+	loads     chan *loadBatch
+	leaver    *leaver
+	forgetter *forgetter
 
 	lanesOpen atomic.Int32
 	cancelled atomic.Pointer[map[castKey]struct{}]
@@ -53,6 +54,7 @@ func New(cfg Config, deps Deps) (*Dispatcher, error) {
 	}
 	d.loads = make(chan *loadBatch, 64)
 	d.leaver = newLeaver(d)
+	d.forgetter = &forgetter{d: d, wake: make(chan struct{}, 1)}
 	for i := range d.cfg.Shards {
 		d.shards = append(d.shards, newShard(d, i))
 	}
@@ -88,6 +90,7 @@ func (d *Dispatcher) Run(ctx context.Context, source Source) error {
 		shards.Go(func() { s.run(shardCtx) })
 	}
 	loaders.Go(func() { d.leaver.run(shardCtx) })
+	loaders.Go(func() { d.forgetter.run(ctx) })
 	for range d.cfg.Loaders {
 		loaders.Go(d.loadUsers)
 	}

@@ -9,6 +9,9 @@ import (
 // tellEnded tells the log of outcomes, with the next write, that a delivery is
 // over: in the batch that writes its terminal outcome, and in no other.
 func (s *shard) tellEnded(u carillon.User, it *carillon.Item, row *carillon.Delivery) {
+	if row.Outcome.Reason == whyErased {
+		return
+	}
 	s.rows.Ended = append(s.rows.Ended, carillon.EndedRow{User: u, Item: it, Delivery: row})
 }
 

@@ -293,7 +293,7 @@ func (k *keeper) positions(ctx context.Context, c *journal.Claim) error {
 	clock := k.d.deps.Clock
 	t := clock.NewTimer(time.Hour)
 	defer t.Stop()
-	var unsynced bool
+	var unsynced, untrimmed bool
 	synced, trimmed := clock.Now(), clock.Now()
 	for {
 		select {
@@ -304,6 +304,7 @@ func (k *keeper) positions(ctx context.Context, c *journal.Claim) error {
 		}
 		moved := k.advance()
 		if unsynced = unsynced || moved; !unsynced {
+			untrimmed = untrimmed && !k.trimIfDue(ctx, &trimmed)
 			continue
 		}
 		if wait := k.d.cfg.SyncEvery - clock.Now().Sub(synced); wait > 0 {
@@ -322,11 +323,21 @@ func (k *keeper) positions(ctx context.Context, c *journal.Claim) error {
 		if err := c.Commit(ctx, settled); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("dispatch: commit of partition %d: %w", k.partition, err)
 		}
-		if clock.Now().Sub(trimmed) >= trimEvery {
-			trimmed = clock.Now()
-			k.trim(ctx, settled)
+		if untrimmed = !k.trimIfDue(ctx, &trimmed); untrimmed {
+			t.Reset(trimEvery - clock.Now().Sub(trimmed))
 		}
 	}
+}
+
+// trimIfDue trims what is settled, unless it did so lately.
+func (k *keeper) trimIfDue(ctx context.Context, trimmed *time.Time) bool {
+	now := k.d.deps.Clock.Now()
+	if now.Sub(*trimmed) < trimEvery {
+		return false
+	}
+	*trimmed = now
+	k.trim(ctx, k.settledNow())
+	return true
 }
 
 // trim lets the journal forget what is settled, where that is ours to do.

@@ -17,6 +17,7 @@ type metrics struct {
 	handed       *vm.Counter
 	retries      *vm.Counter
 	released     *vm.Counter
+	erased       *vm.Counter
 	redriven     *vm.Counter
 	duplicates   *vm.Counter
 	undecodable  *vm.Counter
@@ -46,6 +47,7 @@ func newMetrics() *metrics {
 		planned:      vm.GetOrCreateCounter("carillon_dispatch_deliveries_planned_total"),
 		handed:       vm.GetOrCreateCounter("carillon_dispatch_pushes_handed_total"),
 		retries:      vm.GetOrCreateCounter("carillon_dispatch_retries_total"),
+		erased:       vm.GetOrCreateCounter("carillon_dispatch_users_erased_total"),
 		released:     vm.GetOrCreateCounter("carillon_dispatch_released_total"),
 		redriven:     vm.GetOrCreateCounter("carillon_dispatch_deliveries_redriven_total"),
 		duplicates:   vm.GetOrCreateCounter("carillon_dispatch_duplicate_requests_total"),

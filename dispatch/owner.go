@@ -71,6 +71,10 @@ func (s *shard) unkeyed(rec record) {
 	if s.broken {
 		return
 	}
+	if err := s.rec.Decode(rec.f.Value); err == nil && s.rec.Kind == journal.KindErase { // a mark at which the journal began another file
+		s.skip(rec)
+		return
+	}
 	if err := s.rec.Decode(rec.f.Value); err != nil || s.rec.Kind != journal.KindClaim || !s.rec.Known() || len(s.rec.Claim.Address) != len(carillon.AddressHash{}) {
 		s.d.metrics.undecodable.Inc()
 		s.d.deps.Log.Error("a journal record of no user is passed over",
@@ -88,6 +92,10 @@ func (s *shard) claim(rec record) {
 	cur, ok := s.ownerOf(c.address)
 	if !ok {
 		return // the dispatcher stops
+	}
+	if s.rec.Claim.Installation == "" {
+		s.vacate(rec, c, cur)
+		return
 	}
 	var stale, evict bool
 	c.owner, stale, evict = carillon.Claim(cur, carillon.Owner{

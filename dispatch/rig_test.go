@@ -40,6 +40,8 @@ type memory struct {
 	lateRows  int
 	ended     []carillon.Ended
 	trims     []carillon.User
+	erased    map[carillon.User]carillon.Seq
+	erasing   []carillon.ErasedRow
 	fault     error
 	now       func() int64 // nil: nothing expires
 	looked    func()       // when set, called once parked rows were read
@@ -56,7 +58,29 @@ func newMemory() *memory {
 		syncs:     map[carillon.User]carillon.Sync{},
 		owners:    map[carillon.AddressHash]carillon.Owner{},
 		counts:    map[string]carillon.BroadcastCounts{},
+		erased:    map[carillon.User]carillon.Seq{},
 	}
+}
+
+func (m *memory) Erased(u carillon.User) (carillon.Seq, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.erased[u], m.fault
+}
+
+func (m *memory) Erasing(int32) ([]carillon.ErasedRow, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.erasing), m.fault
+}
+
+func (m *memory) Forget(context.Context, *carillon.ErasedRow) error { return nil }
+
+func (m *memory) Forgotten(_ context.Context, row *carillon.ErasedRow) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.erasing = slices.DeleteFunc(m.erasing, func(r carillon.ErasedRow) bool { return r.Seq == row.Seq })
+	return nil
 }
 
 func own(u carillon.User) carillon.User {
@@ -167,6 +191,17 @@ func (m *memory) Write(rows *carillon.Rows, _ bool) error {
 	defer m.mu.Unlock()
 	if m.fault != nil {
 		return m.fault
+	}
+	for _, r := range rows.Erased {
+		r.User = own(r.User)
+		for _, forget := range []func(carillon.User){
+			func(u carillon.User) { delete(m.items, u) }, func(u carillon.User) { delete(m.endpoints, u) },
+			func(u carillon.User) { delete(m.floors, u) }, func(u carillon.User) { delete(m.syncs, u) },
+		} {
+			forget(r.User)
+		}
+		m.erased[r.User] = r.Seq
+		m.erasing = append(m.erasing, r)
 	}
 	for _, r := range rows.Items {
 		u := own(r.User)

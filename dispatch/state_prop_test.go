@@ -101,7 +101,7 @@ func (h *household) step() {
 	quiet := false // nothing that was done can have made a push pointless
 	switch rapid.SampledFrom([]string{
 		"send", "send", "keyed", "later", "local", "change", "change", "change", "many", "floor", "delete", "ack",
-		"join", "join", "leave", "answer", "answer", "answer", "fail", "throttle", "room", "wait", "crash",
+		"join", "join", "leave", "answer", "answer", "answer", "fail", "throttle", "room", "wait", "crash", "erase",
 	}).Draw(h.rt, "step") {
 	case "send":
 		h.feed(h.long(r.sends(u, fmt.Sprint(len(h.records)))))
@@ -165,6 +165,13 @@ func (h *household) step() {
 		h.feed(f)
 		if !is { // an app that signs in reads the feed
 			h.fetch(h.device(u.ID+id), p)
+		}
+	case "erase": // rare: it leaves little to look at
+		if h.draw("really", 4) == 0 {
+			h.feed(erases(u))
+			for _, id := range []string{"phone", "desk"} {
+				delete(h.devices, u.ID+id) // its app begins anew
+			}
 		}
 	case "leave":
 		if at := h.endpoint(p); at != "" {
@@ -373,6 +380,7 @@ func (m *memory) clone() *memory {
 	}
 	c.idems, c.progress, c.versions = maps.Clone(m.idems), maps.Clone(m.progress), maps.Clone(m.versions)
 	c.floors, c.syncs, c.owners = maps.Clone(m.floors), maps.Clone(m.syncs), maps.Clone(m.owners)
+	c.erased = maps.Clone(m.erased)
 	c.dues, c.parked, c.ended = slices.Clone(m.dues), slices.Clone(m.parked), slices.Clone(m.ended)
 	return c
 }

@@ -124,6 +124,13 @@ func (w *truth) apply(u carillon.User, rec *journal.Record, seq carillon.Seq) {
 			f.next = 0
 			f.note()
 		}
+	case journal.KindErase:
+		for id, address := range p.endpoints {
+			if w.owner[address] == (home{u, id}) {
+				delete(w.owner, address)
+			}
+		}
+		*p = person{endpoints: map[string]string{}}
 	case journal.KindRelease:
 		for _, f := range p.items {
 			rel := &rec.Release

@@ -31,15 +31,23 @@ func (f *Feed) deliveries(r *httpapi.Request) error {
 	if err != nil {
 		return err
 	}
+	fates, err := fatesOf(u, item, eps, &sync, r.Now())
+	if err != nil {
+		return err
+	}
+	r.JSON(fasthttp.StatusOK, f.appendDeliveries(r.Scratch(), u, id, item, fates))
+	return nil
+}
+
+// fatesOf is what became of an item at each of its user's endpoints.
+func fatesOf(u carillon.User, item *carillon.Item, eps []carillon.Endpoint, sync *carillon.Sync, now int64) ([]carillon.Fate, error) {
 	var note carillon.Notification
 	if !item.State.Deleted {
 		if err := journal.DecodeNotification(item.Body, &note); err != nil {
-			return fmt.Errorf("the row of %s at %s cannot be read: %w", u, item.Created, err)
+			return nil, fmt.Errorf("the row of %s at %s cannot be read: %w", u, item.Created, err)
 		}
 	}
-	fate := carillon.Fates(item, &note, eps, &sync, r.Now())
-	r.JSON(fasthttp.StatusOK, f.appendDeliveries(r.Scratch(), u, id, item, fate))
-	return nil
+	return carillon.Fates(item, &note, eps, sync, now), nil
 }
 
 // appendDeliveries writes what became of an item at each endpoint. Push

@@ -147,6 +147,7 @@ func (f *Feed) Register(rt *httpapi.Router) {
 		rt.Handle("GET", graph+"/delta", f.delta)
 		rt.Handle("GET", own+"/feed/events", f.events)
 		rt.Handle("POST", own+"/feed/tickets", f.ticket)
+		rt.Handle("GET", own+"/export", f.exportUser)
 	}
 	rt.Handle("GET", "/api/v1/users/{id}/notifications/{nid}/deliveries", f.deliveries)
 	rt.Handle("GET", "/api/v1/endpoints", f.export)

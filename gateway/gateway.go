@@ -66,6 +66,9 @@ type Deps struct {
 	// Fit is the kind that a push becomes at its vendor, a tap where its content
 	// would not fit; nil takes the planned kind for it.
 	Fit func(p *carillon.Push) carillon.Kind
+	// JournalGone is when what is journalled at a time has left the journal, both
+	// milliseconds since 1970; 0: not by itself.
+	JournalGone func(now int64) int64
 	// Served, when set, hears of the endpoints that call.
 	Served *Served
 	Clock  *carillon.Clock
@@ -131,6 +134,7 @@ func (g *Gateway) Register(rt *httpapi.Router) {
 		rt.Handle("DELETE", graph+"/{nid}", g.remove)
 		rt.Handle("POST", own+"/notifications/state", g.postState)
 		rt.Handle("POST", own+"/feed/ack", g.postAck)
+		rt.Handle("DELETE", own, g.erase)
 	}
 	for _, r := range notYet() {
 		rt.NotYet(r.method, r.pattern, r.feature)
@@ -145,7 +149,6 @@ type missing struct{ method, pattern, feature string }
 func notYet() []missing {
 	return []missing{
 		{"GET", "/api/v1/broadcasts", "broadcasts"},
-		{"DELETE", "/api/v1/users/{id}", "erasing a user"},
 	}
 }
 

@@ -16,6 +16,7 @@ type ingress struct {
 	leaves        *vm.Counter
 	changes       *vm.Counter
 	acks          *vm.Counter
+	erased        *vm.Counter
 	failed        *vm.Counter
 	repeats       *vm.Counter
 	badLines      *vm.Counter
@@ -34,6 +35,7 @@ func newIngress() *ingress {
 		leaves:        records(journal.KindLeave),
 		changes:       records(journal.KindChange),
 		acks:          records(journal.KindAck),
+		erased:        records(journal.KindErase),
 		failed:        vm.GetOrCreateCounter("carillon_ingress_records_failed_total"),
 		repeats:       vm.GetOrCreateCounter("carillon_ingress_repeats_total"),
 		overQuota:     vm.GetOrCreateCounter("carillon_ingress_over_quota_total"),

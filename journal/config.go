@@ -69,6 +69,9 @@ type Config struct {
 // own.
 const DefaultPartitions = 64
 
+// DefaultRetention is what Config.Retention is by default.
+const DefaultRetention = 7 * 24 * time.Hour
+
 const (
 	maxPartitions = 1 << 16 // an id holds 16 bits of partition
 	clientID      = "carillon"
@@ -114,7 +117,7 @@ func (c Config) withDefaults() Config {
 	c.Topic = or(c.Topic, "carillon.journal")
 	c.Epoch = or(c.Epoch, 1)
 	c.Partitions = or(c.Partitions, DefaultPartitions)
-	c.Retention = or(c.Retention, 7*24*time.Hour)
+	c.Retention = or(c.Retention, DefaultRetention)
 	c.Group = or(c.Group, "carillon.dispatch")
 	c.MaxBufferedBytes = or(c.MaxBufferedBytes, 64<<20)
 	c.MaxBatchBytes = or(c.MaxBatchBytes, 1_000_000)

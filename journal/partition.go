@@ -1,12 +1,25 @@
 package journal
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"strconv"
+)
 
 // Partition is the partition of a key among so many, as Kafka's Java client
 // chooses it (org.apache.kafka.common.utils.Utils.murmur2), so that foreign
 // producers and tools agree with us.
 func Partition(key []byte, partitions int) int32 {
 	return int32(murmur2(key)&0x7fffffff) % int32(partitions) //nolint:gosec // 31 bits, and partition counts fit 16
+}
+
+// KeyIn is a key of no user that goes to a partition of so many: for records that
+// are about the partition itself.
+func KeyIn(partition int32, partitions int) []byte {
+	for n := 0; ; n++ {
+		if key := strconv.AppendInt([]byte("partition-"), int64(n), 10); Partition(key, partitions) == partition {
+			return key
+		}
+	}
 }
 
 // murmur2 is 32-bit MurmurHash2 with the seed of Kafka's Java client.

@@ -44,9 +44,8 @@ const (
 	KindOutcome  Kind = 0x05 // created seq newest first, content seq, turn (1), installation id
 	KindIdem     Kind = 0x06 // request id (16)
 
-	KindFloor Kind = 0x07 // nothing: what was said of everything before a seq
-	KindSync  Kind = 0x08 // nothing: what endpoints were told and are owed
-	// KindErased is reserved, not written yet.
+	KindFloor  Kind = 0x07 // nothing: what was said of everything before a seq
+	KindSync   Kind = 0x08 // nothing: what endpoints were told and are owed
 	KindErased Kind = 0x09 // nothing: the seq that erased the user
 	// KindOwner stands by address, not by user: its user's host is empty and his
 	// id is the hash of the address.
@@ -67,6 +66,7 @@ const (
 	KindParked    PartitionKind = 0x04 // platform (1), host, low (1), delivery
 	KindEnded     PartitionKind = 0x05 // number of the row: the log of outcomes
 	KindBroadcast PartitionKind = 0x06 // host, broadcast, 0, shard (1)
+	KindErasing   PartitionKind = 0x07 // seq: a user whose rows are gone and whose bytes are not yet
 )
 
 // Turn tells the deliveries of one notification to one endpoint apart: the push

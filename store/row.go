@@ -160,7 +160,7 @@ func decodeItem(b []byte, created carillon.Seq, it *carillon.Item, deliveries bo
 		if n > uint64(len(r.b)) {
 			r.bad, n = true, 0
 		}
-		it.Next.Body = r.bytes(int(n)) //nolint:gosec // no more than there is
+		it.Next.Body = r.bytes(int(n))
 	}
 	it.Body = r.b
 	it.Feed = Version(it)

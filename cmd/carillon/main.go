@@ -45,6 +45,8 @@ func commands() []command {
 		restoreCommand(),
 		endpointImportCommand(),
 		endpointExportCommand(),
+		userExportCommand(),
+		userEraseCommand(),
 		configPrintCommand(),
 		sandboxCommand(),
 		sandboxClockCommand(),

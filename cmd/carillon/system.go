@@ -289,7 +289,7 @@ func (s *system) openDispatch(context.Context) error {
 	s.dispatcher, err = dispatch.New(s.cfg.Dispatch, dispatch.Deps{
 		Store:   s.store,
 		Vendors: s.vendors,
-		Journal: s.writer, Trim: s.trimmer(),
+		Journal: s.writer, Trim: s.trimmer(), Roll: s.roller(),
 		Taps: taps{s}, IDs: &s.ids, Clock: s.clock, Log: s.log,
 	})
 	if err != nil {
@@ -319,6 +319,34 @@ func (s *system) trimmer() func(context.Context, int32, carillon.Seq) error {
 	}
 }
 
+// roller has the embedded broker begin another file for a partition, by a record
+// that is nobody's; a Kafka of its own has its retention.
+func (s *system) roller() func(context.Context, int32) error {
+	if s.broker == nil {
+		return nil
+	}
+	topic, partitions := s.cfg.Journal.TopicName(), s.cfg.Journal.Partitions
+	return func(ctx context.Context, partition int32) error {
+		return s.broker.Roll(ctx, topic, func(ctx context.Context) error {
+			rec := journal.Record{Kind: journal.KindErase, At: s.clock.UnixMilli()}
+			return s.writer.Append(ctx, []journal.Entry{{Key: journal.KeyIn(partition, partitions), Value: rec.Append(nil)}})
+		})
+	}
+}
+
+// journalGone is when what is journalled now has left the journal.
+func (s *system) journalGone(now int64) int64 {
+	switch keep := s.cfg.Journal.Retention; {
+	case s.broker != nil:
+		return now + time.Minute.Milliseconds()
+	case keep > 0:
+		return now + keep.Milliseconds()
+	case keep < 0:
+		return 0
+	}
+	return now + journal.DefaultRetention.Milliseconds()
+}
+
 // openDoors wires the doors and opens their ports, so that a port that is taken
 // shows before anything runs.
 func (s *system) openDoors(context.Context) error {
@@ -331,7 +359,7 @@ func (s *system) openDoors(context.Context) error {
 	s.doors = httpapi.New(s.cfg.HTTP, s.log, s.clock)
 	gateway.New(s.cfg.Gateway, gateway.Deps{
 		Apps: s.apps.Apps, Journal: roomy{s.writer, s.space}, Store: s.store, Auth: s.verifier, Subscriptions: subscriptions,
-		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Parked: s.dispatcher.Parked, Broadcasts: s.casts, Table: s.table, BroadcastCounts: s.castCounts, Fit: provider.Fit, Served: served, Clock: s.clock, Log: s.log,
+		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Parked: s.dispatcher.Parked, Broadcasts: s.casts, Table: s.table, BroadcastCounts: s.castCounts, JournalGone: s.journalGone, Fit: provider.Fit, Served: served, Clock: s.clock, Log: s.log,
 	}).Register(s.doors.Router())
 	links := feed.Key(s.master.Derive(linksLabel))
 	s.feed = feed.New(s.cfg.Feed, feed.Deps{

@@ -92,7 +92,7 @@ func (s *Store) addGeneration(g store.Generation, k store.Kind) error {
 // what is too old or too much of the logs of outcomes. Run calls it; a call with
 // nothing to drop costs nothing.
 func (s *Store) Expire(now int64) error {
-	if _, err := s.expire(context.Background(), now); err != nil {
+	if _, err := s.expire(context.Background(), now); err != nil { //nolint:forbidigo // a caller without a context waits for it
 		return err
 	}
 	return s.trimEnded(now)
@@ -110,7 +110,7 @@ func (s *Store) expire(ctx context.Context, now int64) (more bool, err error) {
 	}
 	if dropped {
 		first := store.GenerationOf(now, s.width)
-		if err := s.purge(ctx, store.AppendGeneration(nil, 0), store.AppendGeneration(nil, first)); err != nil {
+		if err := s.purge(ctx, span{store.AppendGeneration(nil, 0), store.AppendGeneration(nil, first)}); err != nil {
 			return false, err
 		}
 	}

@@ -9,10 +9,13 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// purge has what was deleted between two keys leave the files: it is sorted out of
+// span are the keys from one on and below another.
+type span struct{ from, to []byte }
+
+// purge has what was deleted in some spans leave the files: it is sorted out of
 // the tables, and the logs that it came in by are emptied. Pebble keeps old logs
 // to write over them, which may be days later.
-func (s *Store) purge(ctx context.Context, from, to []byte) error {
+func (s *Store) purge(ctx context.Context, spans ...span) error {
 	s.purging.Lock() // a checkpoint needs the logs as they are
 	defer s.purging.Unlock()
 	logs, err := s.disk.names(s.dir)
@@ -24,8 +27,10 @@ func (s *Store) purge(ctx context.Context, from, to []byte) error {
 	if err := s.db.Flush(); err != nil {
 		return err
 	}
-	if err := s.db.Compact(ctx, from, to, false); err != nil {
-		return err
+	for _, sp := range spans {
+		if err := s.db.Compact(ctx, sp.from, sp.to, false); err != nil {
+			return err
+		}
 	}
 	for _, name := range logs {
 		if err := s.disk.empty(filepath.Join(s.dir, name)); err != nil {

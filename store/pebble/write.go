@@ -29,7 +29,7 @@ func (s *Store) Write(rows *carillon.Rows, sync bool) error {
 	}
 	defer s.leave()
 	n := len(rows.Items) + len(rows.Outcomes) + len(rows.Endpoints) + len(rows.Idems) + len(rows.Floors) + len(rows.Syncs) + len(rows.Owners) +
-		len(rows.Dues) + len(rows.Parked) + len(rows.Ledger) + len(rows.Ended) + len(rows.Broadcasts)
+		len(rows.Dues) + len(rows.Parked) + len(rows.Ledger) + len(rows.Ended) + len(rows.Broadcasts) + len(rows.Erased)
 	if n+len(rows.Positions) > 0 {
 		if err := s.write(rows, sync && len(rows.Positions) == 0); err != nil {
 			return err
@@ -132,6 +132,11 @@ func batchBytes(rows *carillon.Rows) int {
 }
 
 func (w *writer) rows(rows *carillon.Rows) error {
+	for i := range rows.Erased {
+		if err := w.erased(&rows.Erased[i]); err != nil {
+			return err
+		}
+	}
 	for i := range rows.Items {
 		if err := w.item(&rows.Items[i]); err != nil {
 			return err

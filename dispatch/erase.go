@@ -1,0 +1,144 @@
+package dispatch
+
+import (
+	"fmt"
+
+	"carillon"
+	"carillon/journal"
+)
+
+const whyErased = "erased"
+
+// forgotten passes over a replayed record from before its user's erasure.
+func (s *shard) forgotten(r *resident, rec record) bool {
+	var at carillon.Seq
+	if !s.must("erased", func() (err error) {
+		at, err = s.d.deps.Store.Erased(r.user)
+		return err
+	}) {
+		return true
+	}
+	if rec.f.Seq > at {
+		return false
+	}
+	s.skip(rec)
+	return true
+}
+
+// erase takes away everything that is kept of a user: what waits ends, what a
+// vendor has goes on and leaves no trace, his endpoints and what is known of him
+// are gone, here and, with the next write, in the store. What is written of him
+// before goes first, so that no row comes after.
+func (s *shard) erase(r *resident, rec record) {
+	k := rec.win.k
+	r.holds++ // a write lets go of who is idle
+	s.flush(true)
+	s.eraseWaiting(r)
+	if s.broken {
+		return
+	}
+	for p := r.pendings; p != nil; p = p.next {
+		if !p.clear {
+			p.erased, p.over = true, whyErased
+			s.suppress(p, whyErased)
+		}
+	}
+	j := &joint{win: rec.win, r: r, parts: 1}
+	for i := range r.entry.endpoints {
+		if e := &r.entry.endpoints[i]; e.Address != "" {
+			s.vacates(r, j, e)
+		}
+	}
+	s.change(r, nil)
+	st := r.alter()
+	st.floor, st.floorRow, st.sync, st.syncRow = nil, 0, carillon.Sync{Expires: s.now + 1}, 0
+	s.rows.Erased = append(s.rows.Erased, carillon.ErasedRow{
+		User: r.user, Partition: k.partition, Seq: rec.f.Seq, Expires: s.now + carillon.MaxLife.Milliseconds(),
+	})
+	s.applied = append(s.applied, applied{win: rec.win, r: r, joint: j})
+	r.holds++
+	s.d.metrics.erased.Inc()
+	s.soil()
+	s.flush(true)
+}
+
+// eraseWaiting removes the rows by which a user's deliveries, releases and clears
+// wait.
+func (s *shard) eraseWaiting(r *resident) {
+	for before := carillon.Seq(0); !s.broken; {
+		var items []*carillon.Item
+		s.must("items", func() (err error) {
+			items, err = s.d.deps.Store.Items(r.user, before, sinkPage)
+			return err
+		})
+		for _, it := range items {
+			before = it.Created
+			s.eraseHints(r, it)
+		}
+		if len(items) < sinkPage {
+			break
+		}
+	}
+	for _, es := range r.entry.sync().Endpoints {
+		if es.Due != 0 {
+			s.eraseHint(&recall{k: r.k, kind: carillon.HintDue, at: es.Due, ref: clearRef(r, es.Endpoint)})
+		}
+	}
+}
+
+func (s *shard) eraseHints(r *resident, it *carillon.Item) {
+	var note carillon.Notification
+	if err := journal.DecodeNotification(it.Body, &note); err != nil && len(it.Body) > 0 {
+		s.d.deps.Log.Error("an item's content cannot be decoded", "user", r.key, "created", it.Created.String(), "error", err)
+	}
+	for i := range it.Deliveries {
+		row := &it.Deliveries[i]
+		if row.Hint == carillon.HintNone || row.Outcome.Class.Terminal() {
+			continue
+		}
+		if rc := s.takeHint(r, it, row, note.Priority == carillon.PriorityLow && !note.HasVisual); rc != nil {
+			s.removeHint(rc, it.Expires)
+			s.d.metrics.outcome(row.Platform, carillon.Suppressed)
+		}
+	}
+	for _, n := range [...]carillon.Next{{Content: it.Content, Body: it.Body}, it.Next} {
+		if !it.Awaits(n.Content) || journal.DecodeNotification(n.Body, &note) != nil {
+			continue
+		}
+		s.eraseHint(&recall{k: r.k, kind: carillon.HintDue, at: note.DeliverAt, ref: carillon.Ref{
+			User: r.user, Created: it.Created, Content: n.Content, Kind: carillon.KindRelease,
+		}})
+	}
+}
+
+// eraseHint removes a due row unless a keeper has recalled it: then it finds
+// nothing.
+func (s *shard) eraseHint(rc *recall) {
+	if rc.k.hints.claim(rc) {
+		s.removeHint(rc, s.now+1)
+	}
+}
+
+// userMark tells users apart in a vacation without naming them.
+func userMark(key string) string { return fmt.Sprintf("%016x", carillon.HashUserKey([]byte(key))) }
+
+// vacates appends that an address is its erased owner's no more.
+func (s *shard) vacates(r *resident, j *joint, e *carillon.Endpoint) {
+	h := carillon.HashAddress(r.user.Host, e.Platform, e.Address)
+	gone := journal.Record{Kind: journal.KindClaim, At: s.rec.At, Claim: journal.Claimed{Address: h[:], User: userMark(r.key), Seq: e.Version}}
+	j.parts++
+	s.cause(&causing{joint: j, entry: journal.Entry{Key: []byte(h.String()), Value: gone.Append(nil)}})
+}
+
+// vacate takes the owner's name off an address, unless another has it by now or he
+// registered it again since.
+func (s *shard) vacate(rec record, c *claim, cur *carillon.Owner) {
+	if cur == nil || cur.Claimed >= rec.f.Seq || userMark(cur.User) != s.rec.Claim.User || cur.Version > s.rec.Claim.Seq {
+		s.skip(rec)
+		return
+	}
+	c.owner = carillon.Owner{Claimed: rec.f.Seq, Expires: cur.Expires}
+	c.moved = cur.Expires
+	s.claims[c.address] = c
+	s.owned(c)
+}

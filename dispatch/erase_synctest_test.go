@@ -1,0 +1,79 @@
+package dispatch
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"carillon"
+	"carillon/journal"
+)
+
+func erases(u carillon.User) fed {
+	return fed{user: u, rec: &journal.Record{Kind: journal.KindErase}}
+}
+
+// TestErase: nothing of an erased user is left, wherever his deliveries wait; a
+// replay of what was before changes nothing, and what comes after begins anew.
+func TestErase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{Shards: 2}, newMemory())
+		defer func() { r.stop() }()
+		u, other := user("alice"), user("bob")
+		r.feed(r.joins(u, "phone", carillon.IOS), r.joins(u, "desk", carillon.Windows), r.joins(other, "tablet", carillon.Android))
+		r.feed(r.sends(u, "with a vendor"), r.sends(u, "behind it"))
+		r.pass(time.Second)
+		retried := r.feed(r.sends(u, "tried again"))
+		r.v.answer(t, "phone", carillon.Outcome{Class: carillon.Transient, After: time.Minute})
+		r.feed(r.raw(u, 60), r.scheduled(u, "later", 1, time.Minute), r.changes(u, r.id(u, retried), "desk", read()), r.sends(other, "to another"))
+		r.pass(time.Second)
+		r.feed(r.sends(u, "not written yet"), erases(u))
+		again := r.next
+		r.pass(time.Second)
+		if it, eps := r.store.items[u], r.store.endpoints[u]; len(it) != 0 || len(eps) != 0 {
+			t.Errorf("%d items and %d endpoints are left", len(it), len(eps))
+		}
+		r.v.replies(accept)
+		for ids := r.v.waiting(); len(ids) > 0; ids = r.v.waiting() { // late answers leave no trace
+			class := carillon.Accepted
+			if ids[0] == "desk" {
+				class = carillon.Transient
+			}
+			r.v.answer(t, ids[0], carillon.Outcome{Class: class})
+		}
+		sent := len(r.v.all())
+		for range 3 {
+			r.pass(time.Minute)
+			if due := r.releases(); len(due) > 0 {
+				t.Error("what was scheduled is released")
+				r.feed(due...)
+			}
+		}
+		if n := len(r.v.all()); n != sent {
+			t.Errorf("%d pushes after the erasure: %v", n-sent, r.v.all()[sent:])
+		}
+		if len(r.store.items[u]) != 0 || len(r.store.items[other]) != 1 || !slices.Equal(r.v.kinds("tablet"), []string{"alert"}) {
+			t.Errorf("%d items of him, %d of another who got %v", len(r.store.items[u]), len(r.store.items[other]), r.v.kinds("tablet"))
+		}
+		r.settledAll()
+
+		// A replay from before finds that he was erased.
+		r.stop()
+		first := carillon.MakeSeq(1, 0)
+		r = newRigAt(t, Config{Shards: 2}, r.store, first, again)
+		r.v.replies(accept)
+		r.feed(r.joins(u, "phone", carillon.IOS), r.joins(u, "desk", carillon.Windows), r.joins(other, "tablet", carillon.Android), r.sends(u, "with a vendor"))
+		r.pass(time.Second)
+		if len(r.store.items[u]) != 0 || len(r.store.endpoints[u]) != 0 || len(r.v.all()) != 0 {
+			t.Errorf("the replay brought back %v, %v", r.store.items[u], r.store.endpoints[u])
+		}
+		// What comes after is a user as any other.
+		r.next = again
+		r.feed(r.joins(u, "phone", carillon.IOS), r.sends(u, "welcome back"))
+		r.pass(time.Second)
+		if got := r.v.kinds("phone"); !slices.Equal(got, []string{"alert"}) || len(r.store.items[u]) != 1 {
+			t.Errorf("after it the phone got %v, %d items", got, len(r.store.items[u]))
+		}
+	})
+}

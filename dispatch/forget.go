@@ -1,0 +1,85 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"carillon"
+)
+
+// forgetEvery is how often it is looked whether an erasure can go on.
+const forgetEvery = 2 * time.Second
+
+// forgetter has the bytes of erased users leave the disk, once the record that
+// erased them is settled: first the store's, then the journal's.
+type forgetter struct {
+	d    *Dispatcher
+	wake chan struct{}
+}
+
+// run goes on with what an earlier run left, and then with what comes, until ctx
+// ends.
+func (f *forgetter) run(ctx context.Context) {
+	t := f.d.deps.Clock.NewTimer(forgetEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.wake:
+		case <-t.C:
+		}
+		if f.look(ctx) {
+			t.Reset(forgetEvery)
+		}
+	}
+}
+
+// look does what can be done; more tells that something waits.
+func (f *forgetter) look(ctx context.Context) (more bool) {
+	f.d.mu.Lock()
+	keepers := make([]*keeper, 0, len(f.d.keepers))
+	for _, k := range f.d.keepers {
+		keepers = append(keepers, k)
+	}
+	begun := len(keepers) > 0
+	f.d.mu.Unlock()
+	for _, k := range keepers {
+		waits, err := f.partition(ctx, k)
+		if err != nil && ctx.Err() == nil {
+			f.d.storeFault("forget", err)
+		}
+		more = more || waits || err != nil
+	}
+	return more || !begun // the partitions come a moment after the start
+}
+
+func (f *forgetter) partition(ctx context.Context, k *keeper) (more bool, err error) {
+	rows, err := f.d.deps.Store.Erasing(k.partition)
+	if err != nil || len(rows) == 0 {
+		return false, err
+	}
+	settled := k.settledNow()
+	var gone []carillon.ErasedRow
+	for i := range rows {
+		if rows[i].Seq >= settled {
+			more = true
+			continue
+		}
+		if err := f.d.deps.Store.Forget(ctx, &rows[i]); err != nil {
+			return more, err
+		}
+		gone = append(gone, rows[i])
+	}
+	if len(gone) > 0 && f.d.deps.Roll != nil {
+		if err := f.d.deps.Roll(ctx, k.partition); err != nil {
+			return true, err
+		}
+	}
+	for i := range gone {
+		if err := f.d.deps.Store.Forgotten(ctx, &gone[i]); err != nil {
+			return more, err
+		}
+	}
+	return more, nil
+}
