@@ -90,12 +90,15 @@ func (d *Dispatcher) Run(ctx context.Context, source Source) error {
 		shards.Go(func() { s.run(shardCtx) })
 	}
 	loaders.Go(func() { d.leaver.run(shardCtx) })
-	loaders.Go(func() { d.forgetter.run(ctx) })
+	forget, stopForgetting := context.WithCancel(ctx)
+	defer stopForgetting()
+	loaders.Go(func() { d.forgetter.run(forget) })
 	for range d.cfg.Loaders {
 		loaders.Go(d.loadUsers)
 	}
 
 	err := source.Run(ctx, d.consume)
+	stopForgetting()
 
 	d.mu.Lock()
 	d.open = nil

@@ -1,6 +1,9 @@
 package dispatch
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -74,6 +77,29 @@ func TestErase(t *testing.T) {
 		r.pass(time.Second)
 		if got := r.v.kinds("phone"); !slices.Equal(got, []string{"alert"}) || len(r.store.items[u]) != 1 {
 			t.Errorf("after it the phone got %v, %d items", got, len(r.store.items[u]))
+		}
+	})
+}
+
+// foreign is a journal that cannot be consumed.
+type foreign struct{}
+
+func (foreign) Run(context.Context, func(context.Context, *journal.Claim) error) error {
+	return errors.New("another journal")
+}
+
+// TestRunEndsWithItsSource: a journal that cannot be consumed ends Run, whatever
+// else would go on.
+func TestRunEndsWithItsSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock := &carillon.Clock{}
+		v := &vendor{to: map[carillon.Lane]carillon.Receiver{}, now: clock.UnixMilli}
+		d, err := New(Config{CacheBytes: 1 << 20}, Deps{Store: newMemory(), Vendors: v, Journal: &leavesJournal{}, IDs: &carillon.IDKey{1}, Clock: clock, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Run(t.Context(), foreign{}); err == nil {
+			t.Error("the fault is not told")
 		}
 	})
 }
