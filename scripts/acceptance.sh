@@ -13,5 +13,5 @@ fi
 echo "==> acceptance (caches in build/)"
 # -v: what was measured, seeds and duplicates belong to the result. A test that
 # skips itself proves nothing: that is no pass either.
-go test -count=1 -v -timeout "${ACCEPTANCE_TIMEOUT:-10m}" -tags=acceptance ${RUN:+-run "$RUN"} ./acceptance/... |
+go test -count=1 -v -timeout "${ACCEPTANCE_TIMEOUT:-15m}" -tags=acceptance ${RUN:+-run "$RUN"} ./acceptance/... |
   awk '/^=== / { next } { print; fflush() } /--- SKIP/ { skipped = 1 } END { exit skipped }'
