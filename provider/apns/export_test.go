@@ -1,12 +1,14 @@
 package apns
 
 import (
+	"slices"
 	"time"
 
 	"github.com/valyala/fastjson"
 
 	"carillon"
 	"carillon/provider/h2"
+	"carillon/provider/wire"
 )
 
 // Encode is what becomes of a push at now; nothing where that topic's tokens do
@@ -26,6 +28,12 @@ func Encode(p *carillon.Push, now time.Time, bundles ...string) (path string, fi
 	}
 	sh.Fields[0].Value = "bearer x.y.z"
 	return sh.Path, sh.Fields, sh.Body, sh.kind
+}
+
+// Head are the fields that every request to Apple's production servers begins with.
+func Head(path string) []h2.Field {
+	site, _ := wire.ParseSite(production, "")
+	return slices.Insert(static(&site), 3, h2.Field{Name: ":path", Value: path})
 }
 
 // Weigh corrects an outcome by what is known of key, topic and environment.

@@ -14,6 +14,7 @@ import (
 
 	"carillon"
 	"carillon/provider/h2"
+	"carillon/provider/wire"
 )
 
 const (
@@ -112,11 +113,7 @@ func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *cari
 	s.pool = h2.NewPool(h2.PoolConfig{
 		Name: "apns", Addr: site.Addr, TLS: site.TLS,
 		Conn: h2.Config{
-			Static: []h2.Field{
-				{Name: ":method", Value: "POST"},
-				{Name: ":scheme", Value: site.Scheme},
-				{Name: ":authority", Value: site.Host},
-			},
+			Static:         static(&site),
 			MaxInFlight:    min(maxStreams, cmp.Or(cfg.MaxInFlight, maxStreams)),
 			RequestTimeout: cfg.RequestTimeout, DialTimeout: cfg.DialTimeout, PingInterval: cfg.PingInterval, PingTimeout: cfg.PingTimeout, Now: clock.Now,
 		},
@@ -125,6 +122,15 @@ func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *cari
 		Prepare: s.prepare, OnResults: s.results, OnRoom: to.RoomAgain, Logger: log,
 	})
 	return s, nil
+}
+
+// static are the fields of every request to a site.
+func static(site *wire.Site) []h2.Field {
+	return []h2.Field{
+		{Name: ":method", Value: "POST"},
+		{Name: ":scheme", Value: site.Scheme},
+		{Name: ":authority", Value: site.Host},
+	}
 }
 
 // Room is how many pushes APNs takes now; it follows Apple's live stream limits.

@@ -1,18 +1,26 @@
 package fcm
 
 import (
+	"slices"
 	"time"
 
 	"github.com/valyala/fastjson"
 
 	"carillon"
 	"carillon/provider/h2"
+	"carillon/provider/wire"
 )
 
 // Encode is what becomes of a push at now.
 func Encode(p *carillon.Push, now time.Time) (path string, fields []h2.Field, body []byte, kind carillon.Kind) {
 	body, kind = appendBody(nil, p, &fastjson.Parser{}, now.UnixMilli(), false)
-	return "/v1/projects/p/messages:send", nil, body, kind
+	return "/v1/projects/p/messages:send", []h2.Field{{Name: "authorization", Value: "Bearer x"}}, body, kind
+}
+
+// Head are the fields that every request to Google begins with.
+func Head(path string) []h2.Field {
+	site, _ := wire.ParseSite(production, "")
+	return slices.Insert(static(&site), 3, h2.Field{Name: ":path", Value: path})
 }
 
 // DryBody is the body of a push that is validated only.

@@ -44,6 +44,14 @@ func golden() map[string]carillon.Push {
 	large.Raw = strings.Repeat("\"", 3000)
 	fallback := raw
 	fallback.Fallback = carillon.Fallback{Delay: 60, Title: "You missed something", Body: "Open the app"}
+	plain := carillon.Notification{
+		Expires: visual.Expires, TTL: -1, Badge: -1, Group: "family",
+		HasVisual: true, Title: "Dinner is ready", Body: "Come down while it is hot.",
+	}
+	dressed := plain
+	dressed.HasRaw, dressed.Raw, dressed.TTL, dressed.Options = true, `{"table":4}`, 900, []byte(`{"fcm":{"channelId":"dinner","sound":"bell","color":"#4a90d9"},"data":{"pot":7},"link":"https://example.com/dinner"}`)
+	quiet := raw
+	quiet.Priority = carillon.PriorityLow
 	tapped := both
 	tapped.Options = []byte(options)
 	ids := make([]carillon.ID, 200)
@@ -59,6 +67,8 @@ func golden() map[string]carillon.Push {
 		"hard": {carillon.KindAlert, hard}, "data": {carillon.KindData, raw}, "low": {carillon.KindData, low},
 		"large": {carillon.KindData, large}, "fallback": {carillon.KindFallback, fallback},
 		"tap": {carillon.KindTap, tapped}, "clear": {carillon.KindClear, tapped},
+		"plain": {carillon.KindAlert, plain}, "dressed": {carillon.KindAlert, dressed}, "quiet": {carillon.KindData, quiet},
+		"fetch": {carillon.KindTap, plain},
 	} {
 		pushes[name] = carillon.Push{
 			Ref: name, Kind: c.kind, Attempt: 1, Notification: &c.n,
@@ -67,9 +77,25 @@ func golden() map[string]carillon.Push {
 			Created:  carillon.MakeSeq(1, 41), Seq: carillon.MakeSeq(7, 1<<44-1),
 		}
 	}
+	tooLarge := pushes["data"]
+	most := *tooLarge.Notification
+	most.Raw = strings.Repeat("x", carillon.MaxRaw)
+	tooLarge.Ref, tooLarge.Notification = "too-large", &most
+	pushes["too-large"] = tooLarge
 	byFID := pushes["both"]
 	byFID.Ref, byFID.Endpoint = "fid", &carillon.Endpoint{ID: "phone-1", Address: "dQw4w9WgXcQ_-AbCdEfGh1", AppID: "com.example.app"}
 	pushes["fid"] = byFID
+	for name, cleared := range map[string][]carillon.ID{"handled": ids[:3], "behind": nil} { // as the dispatcher makes them
+		p := carillon.Push{
+			Ref: name, Kind: carillon.KindTap, Attempt: 1, Endpoint: pushes["alert"].Endpoint, Cleared: cleared,
+			Notification: &carillon.Notification{Expires: start().Add(carillon.DefaultLife).UnixMilli(), TTL: -1, Badge: -1},
+			Created:      carillon.MakeSeq(1, 57), Seq: carillon.MakeSeq(1, 57),
+		}
+		if len(cleared) > 0 {
+			p.Kind, p.ID = carillon.KindClear, cleared[len(cleared)-1]
+		}
+		pushes[name] = p
+	}
 	for name, n := range map[string]int{"clears": 3, "too-many-clears": len(ids)} {
 		p := pushes["clear"]
 		p.Ref, p.Cleared = name, ids[:n]
@@ -86,8 +112,8 @@ func TestGolden(t *testing.T) {
 			p := pushes[name]
 			path, fields, body, kind := fcm.Encode(&p, start())
 			var b bytes.Buffer
-			b.WriteString("kind " + kind.String() + "\nPOST " + path + "\n")
-			for _, f := range fields {
+			b.WriteString("kind " + kind.String() + "\n")
+			for _, f := range append(fcm.Head(path), fields...) {
 				b.WriteString(f.Name + ": " + f.Value + "\n")
 			}
 			b.WriteString("\n")

@@ -97,12 +97,7 @@ func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *cari
 	s.pool = h2.NewPool(h2.PoolConfig{
 		Name: "fcm", Addr: site.Addr, TLS: site.TLS,
 		Conn: h2.Config{
-			Static: []h2.Field{
-				{Name: ":method", Value: "POST"},
-				{Name: ":scheme", Value: site.Scheme},
-				{Name: ":authority", Value: site.Host},
-				{Name: "content-type", Value: "application/json"},
-			},
+			Static:         static(&site),
 			MaxInFlight:    min(maxStreams, cmp.Or(cfg.MaxInFlight, maxStreams)),
 			RequestTimeout: cfg.RequestTimeout, DialTimeout: cfg.DialTimeout, PingInterval: cfg.PingInterval, PingTimeout: cfg.PingTimeout, Now: clock.Now,
 		},
@@ -119,6 +114,16 @@ func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *cari
 	}
 	s.pace = newPacer(quota, ramp, clock.Now())
 	return s, nil
+}
+
+// static are the fields of every request to a site.
+func static(site *wire.Site) []h2.Field {
+	return []h2.Field{
+		{Name: ":method", Value: "POST"},
+		{Name: ":scheme", Value: site.Scheme},
+		{Name: ":authority", Value: site.Host},
+		{Name: "content-type", Value: "application/json"},
+	}
 }
 
 // Check asks the vendor's token endpoint whether it knows the credential.

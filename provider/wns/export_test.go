@@ -18,6 +18,12 @@ func Encode(p *carillon.Push, now time.Time) (path string, fields []h2.Field, bo
 	return sh.path, sh.headers(), sh.body, sh.kind
 }
 
+// Head are the fields that every request to a channel begins with.
+func Head(address, path string) []h2.Field {
+	host, _, _ := carillon.SplitChannel(address)
+	return append(static(host), h2.Field{Name: ":path", Value: path})
+}
+
 // Judge is what an answer means.
 func Judge(r *h2.Result, now time.Time) carillon.Outcome { return judge(r, now) }
 

@@ -45,12 +45,8 @@ func newPool(s *Sender, host string) *pool {
 	p.conns = h2.NewPool(h2.PoolConfig{
 		Name: "wns " + host, Addr: p.addr, TLS: p.trust,
 		Conn: h2.Config{
-			AllowHTTP1: true,
-			Static: []h2.Field{
-				{Name: ":method", Value: "POST"},
-				{Name: ":scheme", Value: "https"},
-				{Name: ":authority", Value: host},
-			},
+			AllowHTTP1:  true,
+			Static:      static(host),
 			MaxInFlight: min(s.cfg.MaxInFlight, maxStreams), RequestTimeout: s.cfg.RequestTimeout,
 			DialTimeout: s.cfg.DialTimeout, PingInterval: s.cfg.PingInterval, PingTimeout: s.cfg.PingTimeout, Now: s.clock.Now,
 		},
@@ -58,6 +54,15 @@ func newPool(s *Sender, host string) *pool {
 		OnResults: s.results, OnRoom: p.room, Logger: s.log,
 	})
 	return p
+}
+
+// static are the fields of every request to a host over HTTP/2.
+func static(host string) []h2.Field {
+	return []h2.Field{
+		{Name: ":method", Value: "POST"},
+		{Name: ":scheme", Value: "https"},
+		{Name: ":authority", Value: host},
+	}
 }
 
 // add queues a shot. False when the pool is closed, or when a host that was
