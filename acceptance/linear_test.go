@@ -19,6 +19,8 @@ const (
 	linearItems   = 6
 	linearClients = 5
 	linearOps     = 40 // each client's, on one item
+	// linearDeleters are the clients that delete in the end, at about the same time.
+	linearDeleters = 3
 )
 
 // itemState is what one item is in the model: what a GET answers.
@@ -121,9 +123,20 @@ func itemStep(s itemState, c itemCall, a itemAnswer) []any {
 	case 412:
 		return when(!s.deleted && fails, s)
 	case 204:
-		return when(!s.deleted && matches && c.do == "delete", next)
+		return when(!s.deleted && matches, next)
 	}
 	return when(!s.deleted && matches && c.do == "patch", next)
+}
+
+// told are the operations that an answer tells of: a change that was done to what
+// is gone by now tells of both.
+func told(op porcupine.Operation) []porcupine.Operation {
+	out := []porcupine.Operation{op}
+	if c, a := op.Input.(itemCall), op.Output.(itemAnswer); c.do == "patch" && a.status == 204 {
+		op.Input, op.Output = itemCall{do: "get"}, itemAnswer{status: 404}
+		out = append(out, op)
+	}
+	return out
 }
 
 func when(ok bool, s itemState) []any {
@@ -147,7 +160,7 @@ func (r *recorder) add(client int, c itemCall, a itemAnswer, call time.Time) {
 	if a.status == 0 || a.status == 202 {
 		back = time.Hour // whenever it was done, if it was
 	}
-	r.ops = append(r.ops, porcupine.Operation{ClientId: client, Input: c, Output: a, Call: int64(call.Sub(r.begin)), Return: int64(back)})
+	r.ops = append(r.ops, told(porcupine.Operation{ClientId: client, Input: c, Output: a, Call: int64(call.Sub(r.begin)), Return: int64(back)})...)
 }
 
 // TestStateIsLinearizable changes and reads items from several clients at once,
@@ -187,7 +200,7 @@ func TestStateIsLinearizable(t *testing.T) {
 		w.up()
 	}
 	<-done
-	unknown, refused := 0, 0
+	unknown, refused, gone := 0, 0, 0
 	for i, h := range histories {
 		for _, op := range h.ops {
 			switch op.Output.(itemAnswer).status {
@@ -195,6 +208,10 @@ func TestStateIsLinearizable(t *testing.T) {
 				unknown++
 			case 412:
 				refused++
+			case 204:
+				if op.Input.(itemCall).do == "patch" {
+					gone++
+				}
 			}
 		}
 		begin := time.Now()
@@ -209,7 +226,7 @@ func TestStateIsLinearizable(t *testing.T) {
 		case porcupine.Ok:
 		}
 	}
-	t.Logf("%d items, %d calls each, %d kills; %d calls without an answer, %d refused by If-Match", linearItems, len(histories[0].ops), w.killed.Load(), unknown, refused)
+	t.Logf("%d items, %d calls each, %d kills; %d calls without an answer, %d refused by If-Match, %d done before a deletion that came first with its answer", linearItems, len(histories[0].ops), w.killed.Load(), unknown, refused, gone)
 	w.now.stop(t)
 }
 
@@ -248,8 +265,11 @@ func linearClient(w *town, h *recorder, newest *newestPosition, id string, clien
 		switch k := random.IntN(20); {
 		case k < 9:
 			headers = newest.get()
-		case k == 9 && n > linearOps*3/4 && client == 0:
+		case k < 12 && n > linearOps*3/4 && client < linearDeleters:
 			c.do, method = "delete", "DELETE"
+			if etag != "" && random.IntN(3) == 0 {
+				c.ifMatch, headers = etag, []string{"If-Match", etag}
+			}
 		default:
 			c.do, method, body = "patch", "PATCH", map[string]any{}
 			if k%2 == 0 {
@@ -331,9 +351,23 @@ func TestPlantedNonlinear(t *testing.T) {
 			get(7, true, none, "b"),
 		}, true},
 		"refused for nothing": {[]porcupine.Operation{get(1, false, none, "a"), op(3, 5, itemCall{do: "patch", read: &no, ifMatch: "a"}, itemAnswer{status: 412})}, false},
-		"back from the dead":  {[]porcupine.Operation{op(1, 2, itemCall{do: "delete"}, itemAnswer{status: 204}), get(3, false, none, "a")}, false},
+		"changed, deleted by the time of the answer": {[]porcupine.Operation{
+			op(1, 9, itemCall{do: "patch", read: &yes}, itemAnswer{status: 204}), get(2, true, none, "b"), op(4, 6, itemCall{do: "delete"}, itemAnswer{status: 204}),
+		}, true},
+		"changed, gone, and there again": {[]porcupine.Operation{op(1, 2, itemCall{do: "patch", read: &yes}, itemAnswer{status: 204}), get(3, true, none, "b")}, false},
+		"gone without a deletion":        {[]porcupine.Operation{op(1, 2, itemCall{do: "patch", read: &yes}, itemAnswer{status: 204})}, false},
+		"changed, and told it was not": {[]porcupine.Operation{
+			op(1, 9, itemCall{do: "patch", read: &yes}, itemAnswer{status: 404}), get(2, true, none, "b"), op(4, 6, itemCall{do: "delete"}, itemAnswer{status: 204}),
+		}, false},
+		"deleted by both of two": {[]porcupine.Operation{op(1, 4, itemCall{do: "delete"}, itemAnswer{status: 204}), op(2, 3, itemCall{do: "delete"}, itemAnswer{status: 204})}, false},
+		"deleted by one of two":  {[]porcupine.Operation{op(1, 4, itemCall{do: "delete"}, itemAnswer{status: 204}), op(2, 3, itemCall{do: "delete"}, itemAnswer{status: 404})}, true},
+		"back from the dead":     {[]porcupine.Operation{op(1, 2, itemCall{do: "delete"}, itemAnswer{status: 204}), get(3, false, none, "a")}, false},
 	} {
-		if got := porcupine.CheckOperations(itemModel(), c.ops); got != c.ok {
+		var ops []porcupine.Operation
+		for _, op := range c.ops {
+			ops = append(ops, told(op)...)
+		}
+		if got := porcupine.CheckOperations(itemModel(), ops); got != c.ok {
 			t.Errorf("%s: the model says %t", strings.TrimSpace(name), got)
 		}
 	}

@@ -269,7 +269,7 @@ func (j *fakeJournal) Append(ctx context.Context, entries []journal.Entry) error
 		}
 		j.records = append(j.records, a)
 		if !j.lag {
-			j.store.apply(&a)
+			j.store.apply(false, &a)
 		}
 	}
 	return first
@@ -310,9 +310,20 @@ func newFakeStore() *fakeStore {
 	return &fakeStore{endpoints: map[string]map[string]carillon.Endpoint{}, idems: map[carillon.RequestID]carillon.Idem{}, items: map[carillon.Seq]*carillon.Item{}}
 }
 
-func (s *fakeStore) apply(a *appended) {
+// apply applies records in one batch, as a shard would: nobody reads between
+// two of them. When all has expired by then, no item is left.
+func (s *fakeStore) apply(expired bool, batch ...*appended) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, a := range batch {
+		s.one(a)
+	}
+	if expired {
+		clear(s.items)
+	}
+}
+
+func (s *fakeStore) one(a *appended) {
 	user := s.endpoints[a.key]
 	if user == nil {
 		user = map[string]carillon.Endpoint{}
@@ -351,6 +362,9 @@ func (s *fakeStore) change(a *appended) {
 		id = a.rec.Delete.ID
 	}
 	pos, ok := (&carillon.IDKey{7}).Position(carillon.HashUserKey([]byte(a.key)), id)
+	if !ok {
+		pos.Seq, ok = s.newest(id)
+	}
 	it := s.items[pos.Seq]
 	idem := carillon.Idem{RID: a.rec.RID, Seq: a.at.Seq}
 	switch {
@@ -382,12 +396,17 @@ func (s *fakeStore) Item(_ carillon.User, created carillon.Seq) (*carillon.Item,
 func (s *fakeStore) Find(_ carillon.User, id carillon.ID) (created carillon.Seq, ok bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	created, ok = s.newest(id)
+	return created, ok, s.fail
+}
+
+func (s *fakeStore) newest(id carillon.ID) (created carillon.Seq, ok bool) {
 	for seq, it := range s.items {
 		if it.ID == id {
 			created, ok = max(created, seq), true
 		}
 	}
-	return created, ok, s.fail
+	return created, ok
 }
 
 func (s *fakeStore) Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.Endpoint, error) {

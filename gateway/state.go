@@ -143,9 +143,11 @@ func (g *Gateway) one(r *httpapi.Request, a actor, fill func(rec *journal.Record
 	if err != nil {
 		return err
 	}
-	if it, err := g.item(r, a.user, id); err != nil {
+	seen, err := g.item(r, a.user, id)
+	if err != nil {
 		return err
-	} else if it == nil || it.State.Deleted {
+	}
+	if seen == nil || seen.State.Deleted {
 		return noItem(id)
 	}
 	rec := journal.Record{At: r.Now()}
@@ -167,88 +169,7 @@ func (g *Gateway) one(r *httpapi.Request, a actor, fill func(rec *journal.Record
 		r.Status(202)
 		return nil //nolint:nilerr // it is durable, only its outcome is not known yet
 	}
-	if err := g.verdict(&rec, a.user, id); err != nil {
-		return err
-	}
-	if rec.Kind == journal.KindDelete {
-		r.Status(204)
-		return nil
-	}
-	return g.changed(r, a.user, id)
-}
-
-// verdict reads what became of a conditional change.
-func (g *Gateway) verdict(rec *journal.Record, u carillon.User, id carillon.ID) error {
-	if !rec.HasRID {
-		return nil
-	}
-	idem, ok, err := g.deps.Store.Idem(u, rec.RID)
-	switch {
-	case err != nil:
-		return unreadable(err)
-	case !ok || idem.Refused == 0:
-		return nil
-	case idem.Refused == carillon.CodeNotFound:
-		return noItem(id)
-	}
-	return carillon.Errorf(idem.Refused, ifMatchHeader, "the notification changed since this ETag; read it again")
-}
-
-// changed answers with a notification as it is after the change.
-func (g *Gateway) changed(r *httpapi.Request, u carillon.User, id carillon.ID) error {
-	it, err := g.item(r, u, id)
-	if err != nil {
-		return err
-	}
-	if it == nil || it.State.Deleted {
-		return noItem(id)
-	}
-	var n carillon.Notification
-	if err := journal.DecodeNotification(it.Body, &n); err != nil {
-		return unreadable(err)
-	}
-	n.Expires = it.Expires
-	v := httpapi.View{
-		Context: r.AppendContext(nil, u.ID, true), ETag: httpapi.ETag(it.Content, &it.State), ID: id, Host: u.Host,
-		Notification: &n, State: it.State, Created: it.Accepted, Modified: it.State.Changed,
-	}
-	if it.Content != it.Created {
-		v.Modified = max(v.Modified, n.Accepted)
-	}
-	r.SetHeader("ETag", v.ETag)
-	r.JSON(200, httpapi.AppendNotification(r.Scratch(), &v))
-	return nil
-}
-
-// item reads a notification by id; nil when there is none. One whose id says
-// where it stands may not be written yet: that is waited for.
-func (g *Gateway) item(r *httpapi.Request, u carillon.User, id carillon.ID) (*carillon.Item, error) {
-	pos, positional := g.deps.IDs.Position(u.Hash(), id)
-	if !positional {
-		created, ok, err := g.deps.Store.Find(u, id)
-		if err != nil {
-			return nil, unreadable(err)
-		}
-		if !ok {
-			return nil, nil
-		}
-		pos.Seq = created
-	}
-	it, err := g.deps.Store.Item(u, pos.Seq)
-	if err == nil && it == nil && positional {
-		if err := g.deps.Applied.Wait(r.Context(), pos); err != nil {
-			return nil, err
-		}
-		it, err = g.deps.Store.Item(u, pos.Seq)
-	}
-	if err != nil {
-		return nil, unreadable(err)
-	}
-	return it, nil
-}
-
-func noItem(id carillon.ID) error {
-	return carillon.Errorf(carillon.CodeNotFound, "id", "no notification %s of this user: it never was, has expired or was deleted", id)
+	return g.answerChange(r, &change{user: a.user, id: id, rec: &rec, at: pos.Seq, created: seen.Created})
 }
 
 // ifMatch is the version that If-Match asks for; 0 for none, and for "*".

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -54,6 +55,73 @@ func TestPatchChangesState(t *testing.T) {
 	}
 	r.refused(r.call("DELETE", path, r.alice(), ""), 404, "id", "deleted")
 	r.refused(r.call("PATCH", path, r.alice(), `{"readState":true}`), 404, "id", id)
+}
+
+// TestChangesOfOneBatch: calls that are applied together are each told their own
+// fate, whatever the others made of the notification by then.
+func TestChangesOfOneBatch(t *testing.T) {
+	const read = `PATCH {"readState":true}`
+	again := `POST {"targetHostName":"` + host + `","appNotificationId":"again","payload":{"rawContent":"x"}}`
+	for name, calls := range map[string][]struct {
+		call   string
+		status int
+	}{
+		"changed, then deleted":               {{read, 204}, {"DELETE", 204}},
+		"changed on condition, then deleted":  {{read + " if", 204}, {"DELETE", 204}},
+		"changed, then another in its place":  {{read, 204}, {"DELETE", 204}, {again, 201}},
+		"changed in its place":                {{"DELETE", 204}, {again, 201}, {read, 200}},
+		"deleted, then changed":               {{"DELETE", 204}, {read, 404}},
+		"deleted, then changed on condition":  {{"DELETE", 204}, {read + " if", 404}},
+		"deleted twice":                       {{"DELETE", 204}, {"DELETE", 404}},
+		"deleted twice, the first by version": {{"DELETE if", 204}, {"DELETE", 404}},
+		"deleted twice, the second":           {{"DELETE", 204}, {"DELETE if", 404}},
+		"changed twice":                       {{read, 200}, {read, 200}},
+		"changed, then gone":                  {{read, 204}, {"gone", 0}},
+		"changed on condition, then gone":     {{read + " if", 204}, {"gone", 0}},
+		"deleted, then gone":                  {{"DELETE", 202}, {"gone", 0}},
+		"deleted on condition, then gone":     {{"DELETE if", 204}, {"gone", 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, gateway.Config{})
+			id := r.sent(`,"appNotificationId":"again"`)
+			path := "/beta/me/notifications/" + id
+			tag := r.want(r.call("PATCH", path, r.alice(), `{"userActionState":"Snoozed"}`), 200).header.Get("ETag")
+			r.journal.set(func(j *fakeJournal) { j.lag = true })
+			from := len(r.journal.all())
+			answers := make([]chan *answer, len(calls))
+			var batch []*appended
+			for i, c := range calls {
+				if c.call == "gone" {
+					continue
+				}
+				what, conditional := strings.CutSuffix(c.call, " if")
+				method, body, _ := strings.Cut(what, " ")
+				at, headers := path, []string(nil)
+				if conditional {
+					headers = []string{"If-Match", tag}
+				}
+				if method == "POST" {
+					at = "/beta/me/notifications"
+				}
+				answers[i] = make(chan *answer, 1)
+				go func() { answers[i] <- r.call(method, at, r.alice(), body, headers...) }()
+				for len(batch) <= i {
+					if all := r.journal.all()[from:]; len(all) > i {
+						batch = append(batch, &all[i])
+					}
+					runtime.Gosched()
+				}
+			}
+			r.store.apply(calls[len(calls)-1].call == "gone", batch...)
+			for i, c := range calls {
+				if answers[i] != nil {
+					if a := <-answers[i]; a.status != c.status {
+						t.Errorf("%s: %d %s, want %d", c.call, a.status, a.body, c.status)
+					}
+				}
+			}
+		})
+	}
 }
 
 func TestIfMatch(t *testing.T) {
