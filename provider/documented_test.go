@@ -80,7 +80,7 @@ func TestDocumented(t *testing.T) {
 				}
 				got := "# " + c[1] + "\n" + document(t, string(golden))
 				if *update {
-					if err := os.WriteFile(filepath.Join(docs, file), []byte(got), 0o644); err != nil { //nolint:gosec // a document
+					if err := os.WriteFile(filepath.Join(docs, file), []byte(got), 0o644); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// guide is a document whose code is run.
+type guide struct {
+	file   string
+	tools  []string       // beside sh and curl; without one of them the test is skipped
+	blocks map[string]int // how many there are of a kind that is run, at least
+	// last is run behind the guide's own sh blocks.
+	last string
+}
+
+// block is a fenced block: its info string and what is in it.
+type block struct{ kind, body string }
+
+// blocks reads a document's fenced blocks.
+func blocks(t *testing.T, file string) (found []block) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, part := range strings.Split(string(text), "\n```") {
+		if i%2 == 1 {
+			kind, body, _ := strings.Cut(part, "\n")
+			found = append(found, block{kind, body + "\n"})
+		}
+	}
+	return found
+}
+
+// run runs a guide: its sh blocks as one script, after the blocks of other
+// languages were written to the files that their first lines name. It gives the
+// directory that all of it ran in.
+func (g *guide) run(t *testing.T) (dir string) {
+	t.Helper()
+	for _, tool := range append([]string{"sh", "curl"}, g.tools...) {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("%s is missing", tool)
+		}
+	}
+	dir = t.TempDir()
+	var script strings.Builder
+	count := map[string]int{}
+	for _, b := range blocks(t, g.file) {
+		count[b.kind]++
+		first := strings.Fields(b.body)
+		switch {
+		case b.kind == "sh":
+			script.WriteString(b.body)
+		case len(first) > 1 && (first[0] == "//" || first[0] == "#") && slices.Contains([]string{"go", "python", "js"}, b.kind) && strings.Contains(first[1], "."):
+			if err := os.WriteFile(filepath.Join(dir, first[1]), []byte(b.body), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for kind, n := range g.blocks {
+		if count[kind] < n {
+			t.Fatalf("%s has %v blocks; the test reads it wrongly", g.file, count)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", script.String()+g.last)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		log, _ := os.ReadFile(filepath.Join(dir, "carillon.log"))
+		t.Fatalf("%v\n%s\n%s", err, out, log)
+	}
+	return dir
+}
+
+// TestTestingGuide runs docs/testing.md.
+func TestTestingGuide(t *testing.T) {
+	t.Parallel()
+	g := guide{
+		file: "testing.md", tools: []string{"python3"}, blocks: map[string]int{"sh": 8, "go": 1, "python": 1},
+		last: `echo "$DATA" >data`,
+	}
+	dir := g.run(t)
+	told, err := os.ReadFile(filepath.Join(dir, "carillon.json"))
+	for _, want := range []string{`"apns": "127.0.0.1:`, `"token": "127.0.0.1:`, `"caFile": "`, `"seed": `} {
+		if err != nil || !strings.Contains(string(told), want) {
+			t.Errorf("%v: no %s in %s", err, want, told)
+		}
+	}
+	// Ctrl-C left nothing behind.
+	data, err := os.ReadFile(filepath.Join(dir, "data"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(strings.TrimSpace(string(data))); !os.IsNotExist(err) {
+		t.Errorf("the data directory is still there: %v", err)
+	}
+}
+
+// TestSendGuide runs docs/send.md. Its Go blocks are package client's examples.
+func TestSendGuide(t *testing.T) {
+	t.Parallel()
+	g := guide{file: "send.md", blocks: map[string]int{"sh": 12}}
+	g.run(t)
+}
