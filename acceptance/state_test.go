@@ -3,6 +3,7 @@
 package acceptance_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -30,6 +31,7 @@ func TestState(t *testing.T) {
 		{"snoozed is kept", snoozedKept},
 		{"stateSync none", perDevice},
 		{"If-Match", ifMatch},
+		{"keyed, and named at once", keyedAtOnce},
 	} {
 		t.Run(step.name, func(t *testing.T) { step.play(t, s) })
 	}
@@ -126,6 +128,36 @@ func (p *person) change(t *testing.T, id string, body map[string]any, headers ..
 		p.position = position
 	}
 	return r
+}
+
+// keyedAtOnce: whoever sends with a key and names the notification in his next
+// call is not told that there is none, and an id that nobody sent is not waited for.
+func keyedAtOnce(t *testing.T, s *site) {
+	p := s.person(t, "keyed")
+	own := "/beta/users/dev.keyed/notifications"
+	for i := range 5 {
+		for _, c := range []struct {
+			method, path string
+			body         any
+			status       int
+		}{
+			{"GET", own + "/ID", nil, 200},
+			{"GET", own + "(appNotificationId='KEY')", nil, 200},
+			{"GET", "/api/v1/users/dev.keyed/notifications/ID/deliveries", nil, 200},
+			{"PATCH", own + "/ID", map[string]any{"readState": true}, 200},
+			{"DELETE", own + "/ID", nil, 204},
+		} {
+			key := fmt.Sprint(c.method, len(c.path), i)
+			r := s.call(t, s.app, "POST", own, with(visual("keyed", ""), map[string]any{"appNotificationId": key})).want(t, 201)
+			path := strings.NewReplacer("ID", r.str("id"), "KEY", key).Replace(c.path)
+			if r := s.call(t, s.app, c.method, path, c.body); r.status != c.status {
+				t.Errorf("%s %s: %d %s", c.method, c.path, r.status, r.text)
+			}
+		}
+	}
+	if status := p.get(t, "/beta/me/notifications(appNotificationId='nobody')").status; status != 404 {
+		t.Errorf("a key that nobody sent: %d", status)
+	}
 }
 
 // everythingBefore: one call reads all up to a position, nothing beyond, and the

@@ -93,7 +93,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Deps are the parts that feed works with. All of them but Outcomes are needed.
+// Deps are the parts that feed works with. All of them but Outcomes and
+// Lookup are needed.
 type Deps struct {
 	// Apps is the present set of onboarded apps.
 	Apps  func() *carillon.Apps
@@ -113,8 +114,11 @@ type Deps struct {
 	// Partitions is the journal's number of partitions.
 	Partitions int
 	Applied    Waiter
-	Clock      *carillon.Clock
-	Log        *slog.Logger
+	// Lookup finds notifications by their ids; nil makes one. It should be the one
+	// that hears of this process's sends.
+	Lookup *httpapi.Lookup
+	Clock  *carillon.Clock
+	Log    *slog.Logger
 }
 
 // Feed answers what callers and operators read.
@@ -128,7 +132,11 @@ type Feed struct {
 // New makes the doors out. It starts nothing.
 func New(cfg Config, deps Deps) *Feed {
 	cfg = cfg.withDefaults()
-	return &Feed{cfg: cfg, deps: deps, hub: newHub(cfg), tickets: newTickets(deps.Clock.UnixMilli())}
+	f := &Feed{cfg: cfg, deps: deps, hub: newHub(cfg), tickets: newTickets(deps.Clock.UnixMilli())}
+	if f.deps.Lookup == nil {
+		f.deps.Lookup = httpapi.NewLookup(deps.Store, deps.IDs, deps.Applied, deps.Partitions, f.partition)
+	}
+	return f
 }
 
 // Tap wakes the live feeds of a user: rows of his are written, and can be read

@@ -100,13 +100,14 @@ func (m *memory) Wait(_ context.Context, pos carillon.Position) error {
 }
 
 type rig struct {
-	t     testing.TB
-	url   string
-	store *memory
-	ids   *carillon.IDKey
-	dev   *auth.DevIssuer
-	subs  *auth.Subscriptions
-	feed  *feed.Feed
+	t      testing.TB
+	url    string
+	store  *memory
+	ids    *carillon.IDKey
+	dev    *auth.DevIssuer
+	subs   *auth.Subscriptions
+	feed   *feed.Feed
+	lookup *httpapi.Lookup
 
 	served seen
 }
@@ -149,10 +150,11 @@ func newRigAt(t testing.TB, store feed.Store, clock *carillon.Clock) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.lookup = httpapi.NewLookup(store, r.ids, r.store, 4, partitionOf)
 	outcomes, _ := store.(feed.Outcomes)
 	r.feed = feed.New(feed.Config{MaxUserStreams: 3}, feed.Deps{
 		Apps: func() *carillon.Apps { return apps }, Store: store, Outcomes: outcomes, Directory: r.store, Lanes: r.store.lane, Served: &r.served, Tokens: tokens,
-		Subscriptions: r.subs, IDs: r.ids, Key: &feed.Key{9}, Partitions: 4, Applied: r.store, Clock: clock, Log: log,
+		Subscriptions: r.subs, IDs: r.ids, Key: &feed.Key{9}, Partitions: 4, Applied: r.store, Lookup: r.lookup, Clock: clock, Log: log,
 	})
 	s := httpapi.New(httpapi.Config{Listen: "127.0.0.1:0"}, log, clock)
 	r.feed.Register(s.Router())
@@ -298,8 +300,33 @@ func TestOneThatIsOnItsWay(t *testing.T) {
 	}
 }
 
+func partitionOf(u carillon.User) int32 { return journal.Partition(u.AppendKey(nil), 4) }
+
+// A keyed one is waited for when this process journalled it, and no other id is.
+func TestKeyedThatIsOnItsWay(t *testing.T) {
+	r := newRig(t)
+	r.store.lateUser = alice
+	id := r.add(alice, 60, "late", func(it *carillon.Item) {
+		it.ID = carillon.ID{1, 2, 3, 4, 5, 6, 0x87, 8, 0x89, 10, 11, 12, 13, 14, 15, 16}
+		r.store.late = it
+	})
+	path := "/beta/me/notifications/" + id.String()
+	if status, body, _ := r.get(path, user); status != 404 {
+		t.Error(status, body)
+	}
+	r.lookup.Journalled(alice.Hash(), carillon.Position{Partition: partitionOf(alice), Seq: r.store.late.Created})
+	r.store.waits = func(carillon.Position) { t.Error("another user's unknown id was waited for") }
+	if status, body, _ := r.get(strings.Replace(path, "/me/", "/users/dev.bob/", 1), app); status != 404 {
+		t.Error(status, body)
+	}
+	r.store.waits = nil
+	if status, body, _ := r.get(path, user); status != 200 || !strings.Contains(body, `"late"`) {
+		t.Error(status, body)
+	}
+}
+
 // A keyed id holds no position, and a list is of no one row: the reader brings
-// the position of his write.
+// the position of his write where another process took it.
 func TestOwnWrite(t *testing.T) {
 	for _, path := range []string{"/beta/me/notifications/01020304-0506-8708-890a-0b0c0d0e0f10", "/beta/me/notifications"} {
 		r := newRig(t)

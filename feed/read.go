@@ -75,37 +75,14 @@ func (f *Feed) item(r *httpapi.Request, u carillon.User) (*carillon.Item, carill
 	return item, id, err
 }
 
-// lookup reads a row by id, or is an itemNotFound error. The position in an
-// unkeyed id tells how far the rows must be written for it to be there, so a
-// caller that follows the Location of his own POST waits a moment instead of
-// being told that nothing is there.
+// lookup reads a row by id, or is an itemNotFound error. One that may not be
+// written yet is waited for.
 func (f *Feed) lookup(ctx context.Context, u carillon.User, id carillon.ID) (*carillon.Item, error) {
-	item, pos, err := f.find(u, id)
-	if err == nil && item == nil && pos.Seq != 0 {
-		if err = f.deps.Applied.Wait(ctx, pos); err != nil {
-			return nil, err
-		}
-		item, _, err = f.find(u, id)
-	}
+	item, err := f.deps.Lookup.Item(ctx, u, id)
 	if err == nil && item == nil {
 		err = absent(id)
 	}
 	return item, err
-}
-
-// find reads a row by id. The position is set for ids that hold one.
-func (f *Feed) find(u carillon.User, id carillon.ID) (*carillon.Item, carillon.Position, error) {
-	pos, positional := f.deps.IDs.Position(u.Hash(), id)
-	if positional {
-		item, err := f.deps.Store.Item(u, pos.Seq)
-		return item, pos, err
-	}
-	created, ok, err := f.deps.Store.Find(u, id)
-	if err != nil || !ok {
-		return nil, carillon.Position{}, err
-	}
-	item, err := f.deps.Store.Item(u, created)
-	return item, carillon.Position{}, err
 }
 
 func absent(id carillon.ID) error {

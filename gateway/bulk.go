@@ -23,6 +23,7 @@ type bulk struct {
 	arena, faults []byte
 	lines         []bulkLine
 	good          int
+	keyed         bool // one of them has a derived id
 	entries       []journal.Entry
 	reply         []byte
 	scratch       []byte
@@ -142,7 +143,7 @@ func (b *bulk) begin(body []byte, most int, now int64) error {
 	if count > most {
 		return carillon.Errorf(carillon.CodeTooLarge, "", "the body has %d lines, at most %d are allowed", count, most)
 	}
-	b.now, b.good = now, 0
+	b.now, b.good, b.keyed = now, 0, false
 	b.lastHost, b.refusal = "", nil
 	b.hosts = b.hosts[:0]
 	b.arena = slices.Grow(b.arena[:0], len(body)+len(body)/8)
@@ -209,6 +210,7 @@ func (g *Gateway) readLine(b *bulk, p *auth.Principal, line []byte, l *bulkLine)
 		var k keyed
 		k, b.scratch = g.derive(&b.decoder, u, b.key, b.scratch)
 		b.rec.RID, b.rec.HasRID, b.rec.BodyHash, l.id = k.rid, k.hasRID, k.hash, b.n.ID
+		b.keyed = true
 	}
 	b.rec.Notification = b.n
 	b.arena = b.rec.Append(b.arena)
@@ -261,10 +263,29 @@ func (g *Gateway) appendLines(ctx context.Context, b *bulk) error {
 	}
 	g.metrics.failed.Add(failed)
 	g.metrics.notifications.Add(b.good - failed)
+	if b.keyed {
+		g.noteKeyed(b)
+	}
 	if failed == b.good {
 		return err
 	}
 	return nil
+}
+
+// noteKeyed tells of the acknowledged lines with a derived id where they stand.
+func (g *Gateway) noteKeyed(b *bulk) {
+	next := 0
+	for i := range b.lines {
+		l := &b.lines[i]
+		if l.bad {
+			continue
+		}
+		e := &b.entries[next]
+		next++
+		if e.Err == nil && !l.id.IsZero() {
+			g.deps.Lookup.Journalled(carillon.HashUserKey(e.Key), e.Position)
+		}
+	}
 }
 
 // render writes the reply: a line for each line, in their order, and the sum.

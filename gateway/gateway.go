@@ -53,6 +53,9 @@ type Deps struct {
 	// Partitions is the journal's number of partitions; 0 is its default, 64.
 	Partitions int
 	Applied    Applied
+	// Lookup finds notifications by their ids and hears of keyed sends; nil makes
+	// one. Whatever else of this process looks them up should share it.
+	Lookup *httpapi.Lookup
 	// Parked is how many deliveries of an app wait for its vendors; nil when
 	// this process has no dispatcher.
 	Parked func(host string) int64
@@ -95,6 +98,11 @@ func New(cfg Config, deps Deps) *Gateway {
 	cfg = cfg.WithDefaults()
 	if deps.Partitions <= 0 {
 		deps.Partitions = journal.DefaultPartitions
+	}
+	if deps.Lookup == nil {
+		deps.Lookup = httpapi.NewLookup(deps.Store, deps.IDs, deps.Applied, deps.Partitions, func(u carillon.User) int32 {
+			return journal.Partition(u.AppendKey(nil), deps.Partitions)
+		})
 	}
 	return &Gateway{
 		cfg: cfg, deps: deps,

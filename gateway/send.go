@@ -254,8 +254,11 @@ func (g *Gateway) write(r *httpapi.Request, s *send) (receipt, error) {
 	}
 	g.metrics.notifications.Inc()
 	done := receipt{hash: s.hash, id: s.n.ID, at: s.entry[0].Position, accepted: s.n.Accepted, expires: s.n.Expires}
+	hash := carillon.HashUserKey(s.key)
 	if done.id.IsZero() {
-		done.id = g.deps.IDs.Positional(carillon.HashUserKey(s.key), done.at)
+		done.id = g.deps.IDs.Positional(hash, done.at)
+	} else {
+		g.deps.Lookup.Journalled(hash, done.at)
 	}
 	return done, nil
 }

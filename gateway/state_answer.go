@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"errors"
+
 	"carillon"
 	"carillon/internal/httpapi"
 	"carillon/journal"
@@ -23,9 +25,9 @@ func (g *Gateway) answerChange(r *httpapi.Request, c *change) error {
 	if err != nil {
 		return err
 	}
-	it, err := g.find(c.user, c.id)
+	it, err := g.deps.Lookup.Written(c.user, c.id)
 	if err != nil {
-		return err
+		return unreadable(err)
 	}
 	later := it != nil && it.Created > c.at // another one has the id by now
 	if later {
@@ -111,42 +113,14 @@ func (g *Gateway) changed(r *httpapi.Request, u carillon.User, id carillon.ID, i
 	return nil
 }
 
-// item reads a notification by id; nil when there is none. One whose id says
-// where it stands may not be written yet: that is waited for.
+// item reads a notification by id; nil when there is none. One that may not be
+// written yet is waited for.
 func (g *Gateway) item(r *httpapi.Request, u carillon.User, id carillon.ID) (*carillon.Item, error) {
-	it, err := g.find(u, id)
-	if it != nil || err != nil {
-		return it, err
+	it, err := g.deps.Lookup.Item(r.Context(), u, id)
+	if _, told := errors.AsType[*carillon.Error](err); err != nil && !told {
+		err = unreadable(err)
 	}
-	pos, positional := g.deps.IDs.Position(u.Hash(), id)
-	if !positional {
-		return nil, nil
-	}
-	if err := g.deps.Applied.Wait(r.Context(), pos); err != nil {
-		return nil, err
-	}
-	return g.find(u, id)
-}
-
-// find reads a notification by id as it is written now; nil when there is none.
-func (g *Gateway) find(u carillon.User, id carillon.ID) (*carillon.Item, error) {
-	pos, positional := g.deps.IDs.Position(u.Hash(), id)
-	created := pos.Seq
-	if !positional {
-		c, ok, err := g.deps.Store.Find(u, id)
-		if err != nil {
-			return nil, unreadable(err)
-		}
-		if !ok {
-			return nil, nil
-		}
-		created = c
-	}
-	it, err := g.deps.Store.Item(u, created)
-	if err != nil {
-		return nil, unreadable(err)
-	}
-	return it, nil
+	return it, err
 }
 
 func noItem(id carillon.ID) error {

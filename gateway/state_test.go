@@ -1,6 +1,8 @@
 package gateway_test
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"strings"
@@ -120,6 +122,70 @@ func TestChangesOfOneBatch(t *testing.T) {
 					}
 				}
 			}
+		})
+	}
+}
+
+// tellsWaits tells whoever is waited for.
+type tellsWaits struct {
+	gateway.Applied
+
+	waits chan carillon.Position
+}
+
+func (w tellsWaits) Wait(ctx context.Context, pos carillon.Position) error {
+	w.waits <- pos
+	return w.Applied.Wait(ctx, pos)
+}
+
+// TestChangeOfKeyed: a change of a notification with a derived id that is
+// journalled and not applied yet waits for it; one that nobody sent is not waited
+// for, not even while others are sent.
+func TestChangeOfKeyed(t *testing.T) {
+	for name, send := range map[string]func(r *rig) string{
+		"appNotificationId": func(r *rig) string { return r.sent(`,"appNotificationId":"key"`) },
+		"Idempotency-Key": func(r *rig) string {
+			return r.want(r.call("POST", "/beta/me/notifications", r.alice(), visual(""), "Idempotency-Key", "key"), 201).str("id")
+		},
+		"bulk": func(r *rig) string {
+			lines := "x\n" + `{"userId":"dev.alice","targetHostName":"` + host + `","idempotencyKey":"key","payload":{"rawContent":"x"}}`
+			a := r.want(r.call("POST", "/api/v1/notifications", r.app(), lines, "Content-Type", "application/x-ndjson"), 200)
+			for line := range strings.Lines(string(a.body)) {
+				var got struct{ ID string }
+				if json.Unmarshal([]byte(line), &got) == nil && got.ID != "" {
+					return got.ID
+				}
+			}
+			t.Errorf("no id in %s", a.body)
+			return ""
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			waits := make(chan carillon.Position, 8)
+			r := newRigWith(t, gateway.Config{}, func(d *gateway.Deps) { d.Applied = tellsWaits{d.Applied, waits} })
+			r.journal.set(func(j *fakeJournal) { j.lag = true })
+			id := send(r)
+			sent := r.journal.last(t)
+			bob := r.token(auth.DevClaims{User: "bob", Client: client})
+			r.want(r.call("PATCH", "/beta/me/notifications/"+id, bob, `{"readState":true}`), 404)
+			if len(waits) > 0 {
+				t.Error("another user's unknown id was waited for")
+			}
+			answered := make(chan *answer, 1)
+			go func() {
+				answered <- r.call("PATCH", "/beta/me/notifications/"+id, r.alice(), `{"readState":true}`)
+			}()
+			select {
+			case a := <-answered:
+				t.Fatalf("answered before it is applied: %d %s", a.status, a.body)
+			case pos := <-waits:
+				if pos != sent.at {
+					t.Errorf("waits for %v, want %v", pos, sent.at)
+				}
+			}
+			r.journal.set(func(j *fakeJournal) { j.lag = false })
+			r.store.apply(false, &sent)
+			r.want(<-answered, 200)
 		})
 	}
 }

@@ -354,17 +354,20 @@ func (s *system) openDoors(context.Context) error {
 		return err
 	}
 	s.applied = httpapi.NewApplied(s.store.Progress, s.clock)
+	lookup := httpapi.NewLookup(s.store, &s.ids, s.applied, s.cfg.Journal.Partitions, func(u carillon.User) int32 {
+		return journal.Partition(u.AppendKey(nil), s.cfg.Journal.Partitions)
+	})
 	subscriptions := auth.NewSubscriptions(s.master)
 	served := gateway.NewServed(roomy{s.writer, s.space}, s.clock, s.log)
 	s.doors = httpapi.New(s.cfg.HTTP, s.log, s.clock)
 	gateway.New(s.cfg.Gateway, gateway.Deps{
 		Apps: s.apps.Apps, Journal: roomy{s.writer, s.space}, Store: s.store, Auth: s.verifier, Subscriptions: subscriptions,
-		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Parked: s.dispatcher.Parked, Broadcasts: s.casts, Table: s.table, BroadcastCounts: s.castCounts, JournalGone: s.journalGone, Fit: provider.Fit, Served: served, Clock: s.clock, Log: s.log,
+		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Lookup: lookup, Parked: s.dispatcher.Parked, Broadcasts: s.casts, Table: s.table, BroadcastCounts: s.castCounts, JournalGone: s.journalGone, Fit: provider.Fit, Served: served, Clock: s.clock, Log: s.log,
 	}).Register(s.doors.Router())
 	links := feed.Key(s.master.Derive(linksLabel))
 	s.feed = feed.New(s.cfg.Feed, feed.Deps{
 		Apps: s.apps.Apps, Store: s.store, Outcomes: s.outcomes(), Directory: s.store, Lanes: s.dispatcher.Waiting, Served: served, Tokens: s.verifier, Subscriptions: subscriptions,
-		IDs: &s.ids, Key: &links, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Clock: s.clock, Log: s.log,
+		IDs: &s.ids, Key: &links, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Lookup: lookup, Clock: s.clock, Log: s.log,
 	})
 	s.feed.Register(s.doors.Router())
 	s.doors.Batch(func(token []byte) error {
