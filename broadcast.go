@@ -8,6 +8,7 @@ type BroadcastState uint8
 const (
 	BroadcastRunning   BroadcastState = iota
 	BroadcastCancelled                // for good: what no vendor has is suppressed
+	BroadcastPaused                   // what no vendor has waits
 )
 
 // String is the name in the API.
@@ -15,9 +16,42 @@ func (s BroadcastState) String() string {
 	switch s {
 	case BroadcastCancelled:
 		return "cancelled"
+	case BroadcastPaused:
+		return "paused"
 	case BroadcastRunning:
 	}
 	return "running"
+}
+
+// Steering is what a sender wants of a broadcast.
+type Steering struct {
+	State BroadcastState
+	// MaxPerSecond bounds its hand-offs; 0 is no bound.
+	MaxPerSecond int
+	// Recalled tells that who has it shall lose it, and who has not never gets it.
+	Recalled bool
+}
+
+// MemberRow says that a user has a broadcast's notification, created by the record
+// at Created. Done removes it.
+type MemberRow struct {
+	Partition int32
+	Host, ID  string // the broadcast's
+	Created   Seq
+	UserID    string
+	Expires   int64 // milliseconds since 1970
+	Done      bool
+}
+
+// BroadcastPace is how fast a broadcast goes.
+type BroadcastPace struct {
+	// PerSecond are its deliveries that ended a second, lately.
+	PerSecond float64
+	// Parked are those that wait for their lanes, or for their turn in its pace.
+	Parked int64
+	// Bound is what holds it up: "paused", "appPaused", "provider", "maxPerSecond",
+	// or "" while nothing does but what there is to do.
+	Bound string
 }
 
 // WhyCancelled is why a delivery of a cancelled broadcast is suppressed, as

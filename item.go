@@ -71,17 +71,23 @@ type DueRow struct {
 // journal. Done removes it.
 type ParkedRow struct {
 	Partition int32
-	Lane      Lane
-	Low       bool
-	Ref       Ref
-	Expires   int64
-	Done      bool
+	ParkedLane
+	Ref     Ref
+	Expires int64
+	Done    bool
 }
 
-// ParkedCount is how many rows one lane has parked in a partition.
+// ParkedLane is what deliveries park by, and drain again: a lane and the priority.
+// Those of a broadcast, which can be stopped and paced by itself, park by it too.
+type ParkedLane struct {
+	Lane      Lane
+	Low       bool
+	Broadcast string // its id, or ""
+}
+
+// ParkedCount is how many rows wait by one of them in a partition.
 type ParkedCount struct {
-	Lane Lane
-	Low  bool
+	ParkedLane
 	Rows int64
 }
 
@@ -227,6 +233,7 @@ type Rows struct {
 	// Ended goes into the logs of outcomes.
 	Ended      []EndedRow
 	Broadcasts []BroadcastRow
+	Members    []MemberRow
 	// Erased come before all others.
 	Erased []ErasedRow
 }

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -18,7 +20,7 @@ const castLimit = 3 * time.Minute
 // TestBroadcasts posts one content to CARILLON_BROADCAST (5,000) users with a
 // device each: posted twice, the second time over a kill -9, it rings nobody twice;
 // another one is cancelled in flight, hand-offs cease within a second and the audit
-// closes. By hand:
+// closes; a third is paused over a kill -9, paced, and recalled. By hand:
 //
 //	CARILLON_BROADCAST=1000000 RUN=TestBroadcasts make acceptance
 func TestBroadcasts(t *testing.T) {
@@ -58,9 +60,69 @@ func TestBroadcasts(t *testing.T) {
 		t.Errorf("hand-offs went on for %v", at.Sub(begin))
 	}
 	s.cast(t, "second", n, 409)
+	s = steered(t, s, n)
 	until(t, castLimit, "the audit closes", func() bool { a := s.audit(t); return a.Closed && a.Unsettled+a.Due+a.Parked == 0 })
 	s.stop(t)
 	carillon(t, "audit", "--data", s.data)
+}
+
+// steered posts a third broadcast by the command: paused from its beginning and over
+// a kill -9, let go on at a pace, and taken back from everybody.
+func steered(t *testing.T, s *site, n int) *site {
+	t.Helper()
+	phone := s.person(t, "import-1").register(t, "ios", "")
+	say := func(args ...string) string {
+		return carillon(t, append([]string{"broadcast", args[0], "--url", s.url, "--data", s.data, "--app", host}, args[1:]...)...)
+	}
+	third := s.cast(t, "third", 0, 202)
+	say("pause", third)
+	users, note := filepath.Join(s.data, "users.txt"), filepath.Join(s.data, "note.json")
+	var lines strings.Builder
+	for i := range n {
+		fmt.Fprintf(&lines, "dev.import-%d\n", i)
+	}
+	for file, text := range map[string]string{users: lines.String(), note: fmt.Sprintf(`{"targetHostName":%q,"payload":{"visualContent":{"title":"To all"}}}`, host)} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := say("send", "--key", "third", "--notification", note, users); !strings.Contains(out, third) || !strings.Contains(out, "paused") {
+		t.Errorf("broadcast send: %s", out)
+	}
+	status := func() map[string]any {
+		return s.call(t, s.app, "GET", "/api/v1/broadcasts/"+third, nil).want(t, 200).body
+	}
+	until(t, castLimit, "all of it waits", func() bool { return status()["waiting"] == float64(n+1) })
+	s.kill()
+	s = serve(t, s.data)
+	phone.s = s
+	if b := status(); b["state"] != "paused" || b["boundBy"] != "paused" || b["waiting"] != float64(n+1) || len(phone.tray(t)) > 0 {
+		t.Errorf("after kill -9: %v; the tray: %v", b, phone.tray(t))
+	}
+	pace := n / 2
+	say("pace", third, fmt.Sprint(pace))
+	begin := time.Now()
+	say("resume", third)
+	until(t, castLimit, "all of it has rung", func() bool { return s.castOutcome(t, third, "accepted") == n+1 })
+	took := time.Since(begin)
+	t.Logf("%d deliveries at %d a second took %v", n+1, pace, took.Round(time.Millisecond))
+	if least := time.Duration(float64(n+1)/float64(pace)*1000)*time.Millisecond - 200*time.Millisecond; took < least {
+		t.Errorf("it went faster than its pace: in %v, not %v", took, least)
+	}
+	phone.rung(t, 1)
+	until(t, ringLimit, "it is finished", func() bool { return status()["state"] == "finished" })
+	if list := say("list"); !strings.Contains(list, third) || strings.Count(list, "\n") != 4 {
+		t.Errorf("broadcast list: %s", list)
+	}
+	begin = time.Now()
+	say("recall", third)
+	until(t, castLimit, "it is taken back", func() bool { return at(status(), "recall", "state") == "finished" })
+	t.Logf("it is taken back from %v users in %v", at(status(), "recall", "notifications"), time.Since(begin).Round(time.Millisecond))
+	if back := at(status(), "recall", "notifications"); back != float64(n) {
+		t.Errorf("it is taken back from %v of %d users", back, n)
+	}
+	until(t, ringLimit, "the phone shows nothing", func() bool { return len(phone.tray(t)) == 0 })
+	return s
 }
 
 // cast posts a broadcast to the users of writeEndpoints, a line each; its id.

@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"maps"
 	"strings"
 
 	"carillon"
@@ -24,38 +23,11 @@ type castCount struct {
 	counts  carillon.BroadcastCounts
 	expires int64
 	dirty   bool
+	ended   int64 // of counts, so many are told to the meters
 }
 
 // castCounts bounds the counts that a shard keeps at hand; others are read anew.
 const castCounts = 64
-
-// Steer tells how a broadcast stands. Cancelled, nothing of it is handed to a
-// vendor any more: what none has is suppressed when its turn comes. Forget it when
-// all of its notifications have expired. Safe for concurrent use, before Run too.
-func (d *Dispatcher) Steer(host, id string, state carillon.BroadcastState) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	next := map[castKey]struct{}{}
-	if old := d.cancelled.Load(); old != nil {
-		maps.Copy(next, *old)
-	}
-	if state == carillon.BroadcastCancelled {
-		next[castKey{host, id}] = struct{}{}
-	} else {
-		delete(next, castKey{host, id})
-	}
-	d.cancelled.Store(&next)
-}
-
-// isCancelled tells whether a notification's broadcast is cancelled.
-func (d *Dispatcher) isCancelled(p *pending) bool {
-	set := d.cancelled.Load()
-	if set == nil || p.clear {
-		return false
-	}
-	_, is := (*set)[castKey{p.r.user.Host, p.note.Broadcast}]
-	return is
-}
 
 // cancel ends a delivery of a cancelled broadcast.
 func (s *shard) cancel(d *delivery) { s.end(d, abandoned(d.row().Outcome, carillon.WhyCancelled)) }
@@ -78,6 +50,8 @@ func (s *shard) identifyCast(r *resident, seq carillon.Seq) (created carillon.Se
 	switch {
 	case s.broken:
 		return 0, nil, false
+	case !found && s.d.steering(r.user.Host, s.rec.Notification.Broadcast).recalled():
+		return 0, nil, false // it came behind the recall
 	case !found:
 		return seq, nil, true
 	case created != seq:
@@ -97,6 +71,7 @@ func (s *shard) count(k *keeper, host, id string, expires int64) *castCount {
 			c.counts, err = s.d.deps.Store.ShardCounts(k.partition, host, id, uint8(s.index)) //nolint:gosec // at most 256 shards
 			return err
 		})
+		c.ended = c.counts.Ended()
 		if s.casts == nil {
 			s.casts = make(map[castPart]*castCount)
 		}
@@ -119,6 +94,9 @@ func (s *shard) countPlanned(p *pending) {
 	c := s.count(p.k, p.r.user.Host, p.note.Broadcast, p.item.Expires)
 	c.counts.Notifications++
 	c.counts.Planned += int64(len(p.item.Deliveries))
+	s.rows.Members = append(s.rows.Members, carillon.MemberRow{
+		Partition: p.k.partition, Host: c.part.host, ID: c.part.id, Created: p.item.Created, UserID: p.r.user.ID, Expires: p.item.Expires,
+	})
 }
 
 // countEnded counts a delivery that is over, in the batch that writes its outcome.
@@ -143,6 +121,10 @@ func (s *shard) countRows() {
 			Partition: c.part.k.partition, Host: c.part.host, ID: c.part.id, Shard: uint8(s.index), //nolint:gosec // at most 256 shards
 			Counts: c.counts, Expires: c.expires,
 		})
+		if ended := c.counts.Ended(); ended != c.ended {
+			s.d.meters.add(castKey{c.part.host, c.part.id}, ended-c.ended, s.now)
+			c.ended = ended
+		}
 		c.dirty, s.counts[i] = false, nil
 	}
 	s.counts = s.counts[:0]

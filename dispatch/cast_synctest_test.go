@@ -88,7 +88,7 @@ func TestBroadcastCancelled(t *testing.T) {
 			r.feed(r.casts(user(fmt.Sprint("dev.u", i)))) // queued
 		}
 		handed := len(r.v.all())
-		r.d.Steer(host, castID, carillon.BroadcastCancelled)
+		r.d.Steer(host, castID, carillon.Steering{State: carillon.BroadcastCancelled})
 		r.v.replies(accept)
 		r.v.rooms(1000)
 		for i := users / 2; i < users; i++ {
@@ -124,7 +124,7 @@ func TestBroadcastCancelledWhileParked(t *testing.T) {
 		seq := r.feed(r.casts(bob))
 		r.flush()
 		r.v.replies(accept)
-		r.d.Steer(host, castID, carillon.BroadcastCancelled)
+		r.d.Steer(host, castID, carillon.Steering{State: carillon.BroadcastCancelled})
 		pass(3 * time.Minute)
 		r.flush()
 		if d := r.store.item(bob, seq).Deliveries[0]; d.Outcome.Reason != carillon.WhyCancelled {
@@ -132,6 +132,128 @@ func TestBroadcastCancelledWhileParked(t *testing.T) {
 		}
 		if c := r.counted(); c.Terminal[carillon.Suppressed] != 1 || c.Planned != 1 {
 			t.Errorf("counted %+v", c)
+		}
+	})
+}
+
+// A paused broadcast waits, whatever its stage, and others' sends to the same
+// endpoints do not wait with it; when it goes on, everything of it rings once.
+func TestBroadcastPaused(t *testing.T) {
+	run(t, func(r *rig) {
+		const users = 40
+		for i := range users {
+			r.feed(r.joins(user(fmt.Sprint("dev.u", i)), "i", carillon.IOS))
+		}
+		r.v.rooms(0)
+		for i := range users / 2 {
+			r.feed(r.casts(user(fmt.Sprint("dev.u", i)))) // queued
+		}
+		paused := carillon.Steering{State: carillon.BroadcastPaused}
+		r.d.Steer(host, castID, paused)
+		r.v.replies(accept)
+		r.v.rooms(1000)
+		for i := users / 2; i < users; i++ {
+			r.feed(r.casts(user(fmt.Sprint("dev.u", i))))
+		}
+		for i := range users {
+			r.feed(r.sends(user(fmt.Sprint("dev.u", i)), "of its own"))
+		}
+		pass(5 * time.Minute)
+		r.flush()
+		for _, p := range r.v.all() {
+			if p.Notification.Broadcast != "" {
+				t.Error("one was handed off while it was paused")
+			}
+		}
+		if n := len(r.v.all()); n != users {
+			t.Errorf("%d others were handed off, want %d", n, users)
+		}
+		if _, parked := r.store.waiting(); parked != users || r.d.Parked(host) != 0 {
+			t.Errorf("%d are parked, want %d; %d of them hold up the app's sends", parked, users, r.d.Parked(host))
+		}
+		if p := r.d.Pace(host, castID); p.Bound != "paused" || p.Parked != users {
+			t.Errorf("%+v", p)
+		}
+		r.d.Steer(host, castID, carillon.Steering{})
+		pass(10 * time.Second)
+		r.flush()
+		rang := map[string]int{}
+		for _, p := range r.v.all()[users:] {
+			rang[p.User.ID]++
+		}
+		if len(rang) != users || len(r.v.all()) != 2*users {
+			t.Errorf("%d pushes to %d users, want %d", len(r.v.all())-users, len(rang), users)
+		}
+		if dues, parked := r.store.waiting(); dues+parked != 0 || len(r.k.hints.parked) != 0 {
+			t.Errorf("%d due and %d parked rows are left, and %d lanes of them", dues, parked, len(r.k.hints.parked))
+		}
+		if c := r.counted(); c.Terminal[carillon.Accepted] != users || c.Planned != users {
+			t.Errorf("counted %+v", c)
+		}
+	})
+}
+
+// A paced broadcast goes no faster than it shall, and not much slower; paused, it
+// stops.
+func TestBroadcastPaced(t *testing.T) {
+	const users, pace = 200, 20
+	run(t, func(r *rig) {
+		r.v.replies(accept)
+		to := carillon.Steering{MaxPerSecond: pace}
+		r.d.Steer(host, castID, to)
+		for i := range users {
+			u := user(fmt.Sprint("dev.u", i))
+			r.feed(r.joins(u, "i", carillon.IOS), r.casts(u))
+		}
+		r.flush()
+		from, begin := len(r.v.all()), time.Now()
+		for range 5 {
+			pass(time.Second)
+			r.flush()
+			want := int(time.Since(begin).Milliseconds()) * pace / 1000
+			if n := len(r.v.all()) - from; n > want+pace/paceAhead || n < want-pace/4 {
+				t.Errorf("%d pushes after %v, want %d", n, time.Since(begin), want)
+			}
+		}
+		if p := r.d.Pace(host, castID); p.PerSecond < pace-5 || p.PerSecond > pace+5 || p.Bound != "maxPerSecond" {
+			t.Errorf("%+v", p)
+		}
+		to.State = carillon.BroadcastPaused
+		r.d.Steer(host, castID, to)
+		pass(time.Second)
+		from = len(r.v.all())
+		pass(10 * time.Second)
+		if n := len(r.v.all()) - from; n > 0 {
+			t.Errorf("%d while it was paused", n)
+		}
+		r.d.Steer(host, castID, carillon.Steering{})
+		pass(time.Second)
+		r.flush()
+		if c := r.counted(); c.Planned != users || c.Terminal[carillon.Accepted] != users {
+			t.Errorf("counted %+v", c)
+		}
+	})
+}
+
+// What comes of a broadcast behind its recall is planned no more.
+func TestBroadcastRecalledBefore(t *testing.T) {
+	run(t, func(r *rig) {
+		alice, bob := user("dev.alice"), user("dev.bob")
+		r.v.replies(accept)
+		r.feed(r.joins(alice, "i", carillon.IOS), r.joins(bob, "i", carillon.IOS), r.casts(alice))
+		r.flush()
+		r.d.Steer(host, castID, carillon.Steering{State: carillon.BroadcastCancelled, Recalled: true})
+		seq := r.feed(r.casts(bob))
+		r.feed(r.casts(alice))
+		r.flush()
+		if r.store.item(bob, seq) != nil || len(r.v.all()) != 1 {
+			t.Errorf("it is there, and rang %d times", len(r.v.all()))
+		}
+		if m := r.store.members; len(m) != 1 || m[0].UserID != alice.ID || m[0].ID != castID {
+			t.Errorf("members %+v", m)
+		}
+		if n := r.k.inFlight.Load(); n != 0 {
+			t.Errorf("%d credits are still out", n)
 		}
 	})
 }

@@ -105,10 +105,10 @@ type Reader interface { //nolint:interfacebloat // one consumer, one room to rea
 	// Due appends up to n due rows of a partition, soonest first, after a row of
 	// an earlier call (nil: from the first).
 	Due(dst []carillon.DueRow, partition int32, after *carillon.DueRow, n int) ([]carillon.DueRow, error)
-	// Parked appends up to n parked rows of a partition's lane and priority, in
-	// the order of the journal, after a row of an earlier call.
-	Parked(dst []carillon.ParkedRow, partition int32, lane carillon.Lane, low bool, after *carillon.ParkedRow, n int) ([]carillon.ParkedRow, error)
-	// ParkedDepth counts the parked rows of a partition by lane and priority.
+	// Parked appends up to n rows that a partition parked by one lane, priority and
+	// broadcast, in the order of the journal, after a row of an earlier call.
+	Parked(dst []carillon.ParkedRow, partition int32, by carillon.ParkedLane, after *carillon.ParkedRow, n int) ([]carillon.ParkedRow, error)
+	// ParkedDepth counts the parked rows of a partition by what they are parked by.
 	ParkedDepth(partition int32) ([]carillon.ParkedCount, error)
 	// ShardCounts is what one shard counted of a broadcast in a partition.
 	ShardCounts(partition int32, host, id string, shard uint8) (carillon.BroadcastCounts, error)

@@ -65,9 +65,13 @@ type delivery struct {
 	handed   int64 // by the lane, before it encodes
 }
 
-// low tells whether the notification goes out with low priority: what is shown
-// never does.
-func (p *pending) low() bool { return p.note.Priority == carillon.PriorityLow && !p.note.HasVisual }
+// low tells whether the notification goes out with low priority.
+func (p *pending) low() bool { return lowPriority(&p.note) }
+
+// lowPriority: what is shown never has it.
+func lowPriority(n *carillon.Notification) bool {
+	return n.Priority == carillon.PriorityLow && !n.HasVisual
+}
 
 // row is the delivery as rows keep it.
 func (d *delivery) row() *carillon.Delivery { return &d.p.item.Deliveries[d.index] }

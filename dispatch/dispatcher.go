@@ -25,7 +25,8 @@ type Dispatcher struct {
 	forgetter *forgetter
 
 	lanesOpen atomic.Int32
-	cancelled atomic.Pointer[map[castKey]struct{}]
+	steers    atomic.Pointer[map[castKey]*steered]
+	meters    meters
 	halt      chan struct{} // closed when shards shall stop trying
 
 	mu      sync.Mutex
@@ -245,13 +246,24 @@ func (d *Dispatcher) laneChanged() {
 	}
 }
 
-// Parked is how many deliveries of an app wait for their lanes to open.
+// Parked is how many deliveries of an app wait for their lanes to open. Those of
+// broadcasts that their sender holds back are not among them.
 func (d *Dispatcher) Parked(host string) int64 {
+	return d.parked(func(w *carillon.ParkedLane) bool {
+		if w.Lane.Host != host {
+			return false
+		}
+		st := d.steering(host, w.Broadcast)
+		return !st.paused() && !st.paced()
+	})
+}
+
+// parked counts the parked rows that which chooses.
+func (d *Dispatcher) parked(which func(w *carillon.ParkedLane) bool) (n int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var n int64
 	for _, k := range d.keepers {
-		n += k.hints.parkedOf(host)
+		n += k.hints.parkedOf(which)
 	}
 	return n
 }

@@ -31,7 +31,7 @@ func (s *shard) endedRows(p *pending) {
 func (s *shard) endedHint(r *resident, rc *recall, it *carillon.Item) {
 	ref := &rc.ref
 	was := &carillon.Item{Created: ref.Created, Content: ref.Content, Partition: rc.k.partition}
-	row := &carillon.Delivery{Endpoint: ref.Endpoint, Platform: rc.lane.lane.Platform, Kind: ref.Kind}
+	row := &carillon.Delivery{Endpoint: ref.Endpoint, Platform: rc.lane.Lane.Platform, Kind: ref.Kind}
 	switch {
 	case it != nil && it.Content > ref.Content:
 		was.ID = it.ID

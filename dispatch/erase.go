@@ -91,12 +91,15 @@ func (s *shard) eraseHints(r *resident, it *carillon.Item) {
 	if err := journal.DecodeNotification(it.Body, &note); err != nil && len(it.Body) > 0 {
 		s.d.deps.Log.Error("an item's content cannot be decoded", "user", r.key, "created", it.Created.String(), "error", err)
 	}
+	if note.Broadcast != "" {
+		s.rows.Members = append(s.rows.Members, carillon.MemberRow{Partition: it.Partition, Host: r.user.Host, ID: note.Broadcast, Created: it.Created, Done: true})
+	}
 	for i := range it.Deliveries {
 		row := &it.Deliveries[i]
 		if row.Hint == carillon.HintNone || row.Outcome.Class.Terminal() {
 			continue
 		}
-		if rc := s.takeHint(r, it, row, note.Priority == carillon.PriorityLow && !note.HasVisual); rc != nil {
+		if rc := s.takeHint(r, it, row, &note); rc != nil {
 			s.removeHint(rc, it.Expires)
 			s.d.metrics.outcome(row.Platform, carillon.Suppressed)
 		}

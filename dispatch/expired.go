@@ -12,16 +12,20 @@ const (
 // dropExpired recalls parked deliveries of a shut lane that expired: they are
 // over at their shard, and take neither the turn of a probe nor a place in what
 // counts as parked. It gives the time of the next look.
-func (k *keeper) dropExpired(w waitingLane, now int64) (next int64) {
+func (k *keeper) dropExpired(w carillon.ParkedLane, now int64) (next int64) {
 	h := k.hints
 	h.mu.Lock()
 	q := h.parked[w]
+	if q == nil { // all of it went since
+		h.mu.Unlock()
+		return now + hintIdle.Milliseconds()
+	}
 	room, after, at := recallBatch-q.recalled, q.looked, q.nextLook
 	h.mu.Unlock()
 	if now < at {
 		return at
 	}
-	rows, err := k.d.deps.Store.Parked(nil, k.partition, w.lane, w.low, after, expiredBatch)
+	rows, err := k.d.deps.Store.Parked(nil, k.partition, w, after, expiredBatch)
 	if err != nil {
 		k.d.storeFault("parked", err)
 		return now + storeRetry.Milliseconds()

@@ -25,7 +25,7 @@ type recall struct {
 	kind  carillon.Hint
 	ref   carillon.Ref
 	at    int64 // due rows: their time
-	lane  waitingLane
+	lane  carillon.ParkedLane
 	probe bool // goes through a shut lane
 }
 
@@ -34,13 +34,7 @@ func (rc *recall) of(d *carillon.Delivery) bool {
 	return d.Endpoint == rc.ref.Endpoint && d.Hint == rc.kind && (d.Kind == carillon.KindFallback) == (rc.ref.Kind == carillon.KindFallback)
 }
 
-// waitingLane is a lane's queue of parked deliveries of one priority.
-type waitingLane struct {
-	lane carillon.Lane
-	low  bool
-}
-
-// waiting is what a partition keeps of one waitingLane.
+// waiting is what a partition keeps of one carillon.ParkedLane.
 type waiting struct {
 	rows     int64 // written and not removed
 	recalled int   // of those, how many are with a shard
@@ -69,7 +63,7 @@ type hints struct {
 	// gone are the hints that went since the present look began: they may stand in
 	// rows that it has read before.
 	gone   map[refKey]struct{}
-	parked map[waitingLane]*waiting
+	parked map[carillon.ParkedLane]*waiting
 	depth  atomic.Int64 // parked rows of all lanes
 }
 
@@ -87,7 +81,7 @@ func keyOf(ref *carillon.Ref, hint carillon.Hint) refKey {
 }
 
 func newHints() *hints {
-	return &hints{wake: make(chan struct{}, 1), out: make(map[refKey]struct{}), gone: make(map[refKey]struct{}), parked: make(map[waitingLane]*waiting)}
+	return &hints{wake: make(chan struct{}, 1), out: make(map[refKey]struct{}), gone: make(map[refKey]struct{}), parked: make(map[carillon.ParkedLane]*waiting)}
 }
 
 // noteDue tells that a due row was written.
@@ -101,20 +95,21 @@ func (h *hints) noteDue(at int64) {
 }
 
 // park counts a delivery that is about to be parked; those after it see it.
-func (h *hints) park(w waitingLane, n int64) {
+func (h *hints) park(w carillon.ParkedLane, n int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	q := h.parked[w]
 	if q == nil {
 		q = &waiting{}
-		h.parked[waitingLane{lane: carillon.Lane{Platform: w.lane.Platform, Host: string([]byte(w.lane.Host))}, low: w.low}] = q
+		w.Lane.Host, w.Broadcast = string([]byte(w.Lane.Host)), string([]byte(w.Broadcast))
+		h.parked[w] = q
 	}
 	q.rows += n
 	h.depth.Add(n)
 }
 
 // behind tells whether a newcomer of a lane must park behind others.
-func (h *hints) behind(w waitingLane) bool {
+func (h *hints) behind(w carillon.ParkedLane) bool {
 	if h.depth.Load() == 0 {
 		return false
 	}
@@ -124,16 +119,15 @@ func (h *hints) behind(w waitingLane) bool {
 	return q != nil && q.rows > 0
 }
 
-// parkedOf counts the parked rows of an app.
-func (h *hints) parkedOf(host string) int64 {
+// parkedOf counts the parked rows that which chooses.
+func (h *hints) parkedOf(which func(w *carillon.ParkedLane) bool) (n int64) {
 	if h.depth.Load() == 0 {
 		return 0
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var n int64
 	for w, q := range h.parked {
-		if w.lane.Host == host {
+		if which(&w) {
 			n += q.rows
 		}
 	}
@@ -156,6 +150,9 @@ func (h *hints) returned(r *recall, removed bool) {
 		if removed {
 			q.rows--
 			h.depth.Add(-1)
+			if r.lane.Broadcast != "" && q.rows == 0 && q.recalled == 0 { // there are many of them, and none comes back
+				delete(h.parked, r.lane)
+			}
 		} else {
 			q.rewind(r.ref.Content)
 		}
@@ -175,9 +172,13 @@ func (q *waiting) rewind(content carillon.Seq) {
 
 // noteParked tells that a parked row was written; again, that a vendor had the
 // delivery before: it keeps no order any more.
-func (h *hints) noteParked(w waitingLane, content carillon.Seq, again bool) {
+func (h *hints) noteParked(w carillon.ParkedLane, content carillon.Seq, again bool) {
 	h.mu.Lock()
 	q := h.parked[w]
+	if q == nil { // recalled and gone meanwhile
+		h.mu.Unlock()
+		return
+	}
 	q.rewind(content)
 	if !again && q.tried != nil && content <= q.tried.Ref.Content {
 		q.tried = nil
@@ -233,7 +234,7 @@ func (k *keeper) loadHints() error {
 		return err
 	}
 	for _, c := range counts {
-		k.hints.park(waitingLane{lane: c.Lane, low: c.Low}, c.Rows)
+		k.hints.park(c.ParkedLane, c.Rows)
 	}
 	return nil
 }
@@ -313,12 +314,17 @@ func (h *hints) dueFrom() (room int, cursor *carillon.DueRow) {
 func (k *keeper) drainParked(now int64) int64 {
 	next := now + hintIdle.Milliseconds()
 	for _, w := range k.hints.lanes() {
-		l := k.d.lane(w.lane)
+		st := k.d.steering(w.Lane.Host, w.Broadcast)
+		l := k.d.lane(w.Lane)
 		open, until := l.admits(now)
-		if !open {
+		paused := st.paused()
+		if paused || !open {
 			next = min(next, k.dropExpired(w, now))
 		}
 		switch {
+		case paused:
+		case open && st.paced():
+			next = min(next, k.drainPaced(w, st, now))
 		case open:
 			k.drain(w, recallBatch, false)
 		case until <= now && l.probe(now):
@@ -333,11 +339,21 @@ func (k *keeper) drainParked(now int64) int64 {
 	return next
 }
 
+// drainPaced is drain as fast as the broadcast's pace allows; it gives the time of
+// the next look.
+func (k *keeper) drainPaced(w carillon.ParkedLane, st *steered, now int64) (next int64) {
+	n, next := st.pacer.take(recallBatch, now)
+	if n > 0 {
+		st.pacer.give(n - k.drain(w, n, false))
+	}
+	return next
+}
+
 // lanes are those with parked rows.
-func (h *hints) lanes() []waitingLane {
+func (h *hints) lanes() []carillon.ParkedLane {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var ws []waitingLane
+	var ws []carillon.ParkedLane
 	for w, q := range h.parked {
 		if q.rows > 0 {
 			ws = append(ws, w)
@@ -348,10 +364,14 @@ func (h *hints) lanes() []waitingLane {
 
 // drain recalls up to n parked deliveries of w, in the order of the journal,
 // and tells how many.
-func (k *keeper) drain(w waitingLane, n int, probe bool) int {
+func (k *keeper) drain(w carillon.ParkedLane, n int, probe bool) int {
 	h := k.hints
 	h.mu.Lock()
 	q := h.parked[w]
+	if q == nil { // all of it went since
+		h.mu.Unlock()
+		return 0
+	}
 	room, at := min(n, recallBatch-q.recalled), &q.cursor
 	if probe {
 		at = &q.tried
@@ -360,11 +380,11 @@ func (k *keeper) drain(w waitingLane, n int, probe bool) int {
 	q.late = carillon.MaxSeq
 	h.mu.Unlock()
 	if !probe { // more would only wait in memory
-		room = min(room, k.credits.room(k.d.lane(w.lane).index, w.low))
+		room = min(room, k.credits.room(k.d.lane(w.Lane).index, w.Low))
 	}
 	sent := 0
 	for wrapped := cursor == nil; room > 0; wrapped, cursor = true, nil {
-		rows, err := k.d.deps.Store.Parked(nil, k.partition, w.lane, w.low, cursor, room+recallBatch)
+		rows, err := k.d.deps.Store.Parked(nil, k.partition, w, cursor, room+recallBatch)
 		if err != nil {
 			k.d.storeFault("parked", err)
 			return sent

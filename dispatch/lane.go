@@ -49,7 +49,8 @@ type answer struct {
 	kind carillon.Kind
 	// withdrawn tells that the shard had suppressed it: the lane only lets go.
 	withdrawn bool
-	// parked tells that the lane shut before it was handed off.
+	// parked tells that the lane shut, or its broadcast was paused, before it was
+	// handed off.
 	parked bool
 	// cancelled tells that its broadcast was, before it was handed off.
 	cancelled bool
@@ -292,9 +293,11 @@ func (l *lane) claim(pushes []carillon.Push, taken []*delivery, none bool) []car
 			continue
 		}
 		p := d.p
-		if p.note.Broadcast != "" && l.d.isCancelled(p) {
-			l.letGo(answer{d: d, cancelled: true})
-			continue
+		if p.note.Broadcast != "" && !p.clear {
+			if st := l.d.steering(p.r.user.Host, p.note.Broadcast); st.cancelled() || st.paused() {
+				l.letGo(answer{d: d, cancelled: st.cancelled(), parked: st.paused()})
+				continue
+			}
 		}
 		d.handed = now
 		if p.item.Expires <= now {

@@ -30,21 +30,20 @@ func (s *shard) endWaiting(r *resident, p *pending, old *carillon.Item) {
 			return
 		}
 	}
-	low, known := false, false
+	var note carillon.Notification // decoded when a place depends on it
+	known := false
 	for i := range old.Deliveries {
 		row := &old.Deliveries[i]
 		if row.Hint == carillon.HintNone || row.Outcome.Class.Terminal() {
 			continue
 		}
-		if row.Hint == carillon.HintParked && !known { // the place depends on it
+		if row.Hint == carillon.HintParked && !known {
 			known = true
-			var note carillon.Notification
 			if err := journal.DecodeNotification(old.Body, &note); err != nil {
 				s.d.deps.Log.Error("an item's content cannot be decoded", "user", r.key, "created", old.Created.String(), "error", err)
 			}
-			low = note.Priority == carillon.PriorityLow && !note.HasVisual
 		}
-		rc := s.takeHint(r, old, row, low)
+		rc := s.takeHint(r, old, row, &note)
 		if rc == nil {
 			continue
 		}

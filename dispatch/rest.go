@@ -13,7 +13,7 @@ type note struct {
 	due    int64        // a due row was written for then
 	parked carillon.Seq // a parked row of this content was written, in lane
 	again  bool         // of a delivery that a vendor had before
-	lane   waitingLane
+	lane   carillon.ParkedLane
 	recall *recall // a recalled hint is done with; its row is removed
 }
 
@@ -31,6 +31,9 @@ func (n *note) tell() {
 
 // mustPark tells whether a delivery may not go to its lane now.
 func (s *shard) mustPark(d *delivery, l *lane) bool {
+	if d.p.note.Broadcast != "" && s.holds(d) {
+		return true
+	}
 	if d.probe {
 		return false
 	}
@@ -43,11 +46,16 @@ func (s *shard) mustPark(d *delivery, l *lane) bool {
 	if rc := d.p.recall; rc != nil || d.row().Attempts > 0 {
 		return false // it has its turn, or takes a new one
 	}
-	return d.p.k.hints.behind(s.waitingLane(d))
+	return d.p.k.hints.behind(s.parkedLane(d))
 }
 
-func (s *shard) waitingLane(d *delivery) waitingLane {
-	return waitingLane{lane: d.lane.key, low: d.p.low()}
+// parkedLane is what a delivery parks by.
+func (s *shard) parkedLane(d *delivery) carillon.ParkedLane { return parkedLane(d.lane.key, &d.p.note) }
+
+// parkedLane is what deliveries of a notification park by. It follows from the
+// content alone: who removes the row knows nothing else.
+func parkedLane(l carillon.Lane, n *carillon.Notification) carillon.ParkedLane {
+	return carillon.ParkedLane{Lane: l, Low: lowPriority(n), Broadcast: n.Broadcast}
 }
 
 // park leaves a delivery to its lane's parked rows.
@@ -60,7 +68,7 @@ func (s *shard) park(d *delivery) {
 		s.end(d, carillon.Outcome{Class: carillon.Suppressed, Reason: d.p.over})
 		return
 	}
-	if d.p.note.Broadcast != "" && s.d.isCancelled(d.p) {
+	if d.p.note.Broadcast != "" && s.d.steering(d.p.r.user.Host, d.p.note.Broadcast).cancelled() {
 		s.cancel(d)
 		return
 	}
@@ -68,7 +76,7 @@ func (s *shard) park(d *delivery) {
 		s.unrecall(d.p)
 		return
 	}
-	d.p.k.hints.park(s.waitingLane(d), 1)
+	d.p.k.hints.park(s.parkedLane(d), 1)
 	s.d.metrics.parked.Inc()
 	s.rest(d, carillon.HintParked, 0)
 }
@@ -104,7 +112,7 @@ func (s *shard) rest(d *delivery, hint carillon.Hint, at int64) {
 func (s *shard) unpark(p *pending) {
 	for i := range p.deliveries {
 		if d := &p.deliveries[i]; !p.written && d.row().Hint == carillon.HintParked {
-			p.k.hints.park(s.waitingLane(d), -1)
+			p.k.hints.park(s.parkedLane(d), -1)
 		}
 	}
 }
@@ -117,8 +125,8 @@ func (s *shard) hintRow(p *pending, row *carillon.Delivery) {
 		s.rows.Dues = append(s.rows.Dues, carillon.DueRow{Partition: p.k.partition, At: row.Due, Ref: ref, Expires: p.item.Expires})
 		s.notes = append(s.notes, note{k: p.k, due: row.Due})
 	case carillon.HintParked:
-		w := waitingLane{lane: carillon.Lane{Platform: row.Platform, Host: p.r.user.Host}, low: p.low()}
-		s.rows.Parked = append(s.rows.Parked, carillon.ParkedRow{Partition: p.k.partition, Lane: w.lane, Low: w.low, Ref: ref, Expires: p.item.Expires})
+		w := parkedLane(carillon.Lane{Platform: row.Platform, Host: p.r.user.Host}, &p.note)
+		s.rows.Parked = append(s.rows.Parked, carillon.ParkedRow{Partition: p.k.partition, ParkedLane: w, Ref: ref, Expires: p.item.Expires})
 		s.notes = append(s.notes, note{k: p.k, parked: ref.Content, again: row.Attempts > 0, lane: w})
 	case carillon.HintNone:
 	}
@@ -147,7 +155,7 @@ func (s *shard) removeHint(rc *recall, expires int64) {
 		s.rows.Dues = append(s.rows.Dues, carillon.DueRow{Partition: rc.k.partition, At: rc.at, Ref: rc.ref, Expires: expires, Done: true})
 	case carillon.HintParked:
 		s.rows.Parked = append(s.rows.Parked, carillon.ParkedRow{
-			Partition: rc.k.partition, Lane: rc.lane.lane, Low: rc.lane.low, Ref: rc.ref, Expires: expires, Done: true,
+			Partition: rc.k.partition, ParkedLane: rc.lane, Ref: rc.ref, Expires: expires, Done: true,
 		})
 	case carillon.HintNone:
 	}
@@ -199,7 +207,7 @@ func (s *shard) recalled(r *resident, rc *recall) {
 	}
 	if at < 0 { // expired, replaced or over: the hint goes
 		if rc.probe {
-			s.lane(rc.lane.lane).unprobe()
+			s.lane(rc.lane.Lane).unprobe()
 		}
 		s.dropRecall(rc)
 		s.endedHint(r, rc, it)
@@ -224,7 +232,7 @@ func (s *shard) recalled(r *resident, rc *recall) {
 	row := &p.item.Deliveries[at]
 	d := p.add(at, &carillon.Endpoint{ID: row.Endpoint})
 	if d.probe = rc.probe; d.probe {
-		d.lane = s.lane(rc.lane.lane)
+		d.lane = s.lane(rc.lane.Lane)
 	}
 	why, handled := it.State.Handled()
 	switch {

@@ -35,6 +35,7 @@ type memory struct {
 	owners    map[carillon.AddressHash]carillon.Owner
 	dues      []carillon.DueRow
 	parked    []carillon.ParkedRow
+	members   []carillon.MemberRow
 	counts    map[string]carillon.BroadcastCounts
 	itemRows  int
 	lateRows  int
@@ -251,6 +252,13 @@ func (m *memory) Write(rows *carillon.Rows, _ bool) error {
 			m.parked = append(m.parked, r)
 		}
 	}
+	for _, r := range rows.Members {
+		r.UserID = string([]byte(r.UserID))
+		m.members = slices.DeleteFunc(m.members, func(o carillon.MemberRow) bool { return o.Created == r.Created })
+		if !r.Done {
+			m.members = append(m.members, r)
+		}
+	}
 	slices.SortFunc(m.dues, compareDue)
 	slices.SortFunc(m.parked, compareParked)
 	for _, r := range rows.Idems {
@@ -324,10 +332,10 @@ func (m *memory) Due(dst []carillon.DueRow, _ int32, after *carillon.DueRow, n i
 	return dst, m.fault
 }
 
-func (m *memory) Parked(dst []carillon.ParkedRow, _ int32, lane carillon.Lane, low bool, after *carillon.ParkedRow, n int) ([]carillon.ParkedRow, error) {
+func (m *memory) Parked(dst []carillon.ParkedRow, _ int32, by carillon.ParkedLane, after *carillon.ParkedRow, n int) ([]carillon.ParkedRow, error) {
 	m.mu.Lock()
 	for _, r := range m.parked {
-		if r.Lane == lane && r.Low == low && len(dst) < n && (after == nil || compareParked(r, *after) > 0) {
+		if r.ParkedLane == by && len(dst) < n && (after == nil || compareParked(r, *after) > 0) {
 			dst = append(dst, r)
 		}
 	}
@@ -344,7 +352,7 @@ func (m *memory) ParkedDepth(int32) ([]carillon.ParkedCount, error) {
 	defer m.mu.Unlock()
 	var counts []carillon.ParkedCount
 	for _, r := range m.parked {
-		counts = append(counts, carillon.ParkedCount{Lane: r.Lane, Low: r.Low, Rows: 1})
+		counts = append(counts, carillon.ParkedCount{ParkedLane: r.ParkedLane, Rows: 1})
 	}
 	return counts, m.fault
 }

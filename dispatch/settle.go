@@ -58,7 +58,7 @@ func (s *shard) flush(all bool) {
 	s.dirty, s.finished = 0, 0
 	s.stateRows()
 	s.countRows()
-	if len(s.rows.Floors)+len(s.rows.Syncs)+len(s.rows.Owners)+len(s.rows.Items)+len(s.rows.Outcomes)+len(s.rows.Endpoints)+len(s.rows.Idems)+len(s.rows.Dues)+len(s.rows.Parked)+len(s.rows.Ended)+len(s.rows.Erased) > 0 {
+	if len(s.rows.Floors)+len(s.rows.Syncs)+len(s.rows.Owners)+len(s.rows.Items)+len(s.rows.Outcomes)+len(s.rows.Endpoints)+len(s.rows.Idems)+len(s.rows.Dues)+len(s.rows.Parked)+len(s.rows.Ended)+len(s.rows.Erased)+len(s.rows.Members) > 0 {
 		began := s.d.deps.Clock.Now()
 		crash(crashSettle)
 		if !s.must("write", func() error { return s.d.deps.Store.Write(&s.rows, false) }) {
@@ -149,7 +149,8 @@ func (s *shard) written() {
 	s.rows.Erased = s.rows.Erased[:0]
 	clear(s.rows.Ended)
 	s.rows.Ended = s.rows.Ended[:0]
-	s.rows.Broadcasts = s.rows.Broadcasts[:0]
+	clear(s.rows.Members)
+	s.rows.Broadcasts, s.rows.Members = s.rows.Broadcasts[:0], s.rows.Members[:0]
 	clear(s.rows.Dues)
 	clear(s.rows.Parked)
 	s.rows.Dues, s.rows.Parked = s.rows.Dues[:0], s.rows.Parked[:0]

@@ -281,7 +281,7 @@ func (s *shard) silence(t *touched, note *carillon.Notification, why string) {
 	o := carillon.Outcome{Class: carillon.Suppressed, Reason: why}
 	for i := range t.item.Deliveries {
 		if row := &t.item.Deliveries[i]; row.Hint != carillon.HintNone && !row.Outcome.Class.Terminal() {
-			if rc := s.takeHint(r, t.item, row, note.Priority == carillon.PriorityLow && !note.HasVisual); rc != nil {
+			if rc := s.takeHint(r, t.item, row, note); rc != nil {
 				s.removeHint(rc, t.item.Expires)
 				row.Outcome, row.Hint, row.Due = o, carillon.HintNone, 0
 				s.tellEnded(r.user, t.item, row)
@@ -294,11 +294,11 @@ func (s *shard) silence(t *touched, note *carillon.Notification, why string) {
 
 // takeHint takes the hint of a delivery away from its keeper; nil when that has
 // recalled it: then it comes up by itself, and finds how things are.
-func (s *shard) takeHint(r *resident, it *carillon.Item, row *carillon.Delivery, low bool) *recall {
+func (s *shard) takeHint(r *resident, it *carillon.Item, row *carillon.Delivery, note *carillon.Notification) *recall {
 	rc := &recall{
 		k: r.k, kind: row.Hint, at: row.Due,
 		ref:  carillon.Ref{User: r.user, Created: it.Created, Content: it.Content, Endpoint: row.Endpoint, Kind: row.Kind},
-		lane: waitingLane{lane: carillon.Lane{Platform: row.Platform, Host: r.user.Host}, low: low},
+		lane: parkedLane(carillon.Lane{Platform: row.Platform, Host: r.user.Host}, note),
 	}
 	if !r.k.hints.claim(rc) {
 		return nil
@@ -310,7 +310,7 @@ func (s *shard) takeHint(r *resident, it *carillon.Item, row *carillon.Delivery,
 // row is written: it was only counted.
 func (s *shard) endResting(p *pending, row *carillon.Delivery, o carillon.Outcome) {
 	if row.Hint == carillon.HintParked {
-		p.k.hints.park(waitingLane{lane: carillon.Lane{Platform: row.Platform, Host: p.r.user.Host}, low: p.low()}, -1)
+		p.k.hints.park(parkedLane(carillon.Lane{Platform: row.Platform, Host: p.r.user.Host}, &p.note), -1)
 	}
 	row.Outcome, row.Hint, row.Due = o, carillon.HintNone, 0
 	s.d.metrics.outcome(row.Platform, o.Class)

@@ -167,7 +167,7 @@ func (s *shard) bounce(d *delivery) {
 		waiting := t.waiting
 		t.waiting = nil
 		for _, w := range waiting {
-			if w.p.low() != d.p.low() || w.row().Attempts > 0 || w.probe {
+			if w.p.low() != d.p.low() || w.p.note.Broadcast != d.p.note.Broadcast || w.row().Attempts > 0 || w.probe {
 				t.waiting = append(t.waiting, w)
 				continue
 			}

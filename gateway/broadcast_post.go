@@ -44,6 +44,7 @@ type casting struct {
 	ends    []int // of keys and records in the arena, in turn
 	entries []journal.Entry
 	sum     int64
+	last    []carillon.Seq // by partition
 	line    int
 }
 
@@ -91,10 +92,13 @@ func (g *Gateway) postBroadcast(r *httpapi.Request) error {
 	}
 	c.n.Accepted, c.n.Expires = row.Created, row.Expires
 	err = c.users(r.Context(), head, in, lines, r.Now())
-	row, _ = g.deps.Broadcasts.find(c.id) // it may be cancelled by now
-	row.Accepted += c.sum
-	row.Whole = err == nil
-	if kept := g.keepBroadcast(r, &row); err == nil {
+	row, kept := g.updateBroadcast(r.Context(), c.id, r.Now(), func(row *broadcastRow) error {
+		row.Accepted += c.sum
+		row.Whole, row.Throttled = err == nil, err != nil && carillon.AsError(err).Code == carillon.CodeThrottled
+		row.reached(c.last)
+		return nil
+	})
+	if err == nil {
 		err = kept
 	}
 	if err != nil {
@@ -253,6 +257,13 @@ func (c *casting) flush(ctx context.Context) error {
 	if err == nil {
 		c.sum += int64(n)
 		c.g.metrics.notifications.Add(n)
+		for i := range c.entries {
+			at := c.entries[i].Position
+			for int(at.Partition) >= len(c.last) {
+				c.last = append(c.last, 0)
+			}
+			c.last[at.Partition] = max(c.last[at.Partition], at.Seq)
+		}
 	}
 	c.arena, c.ends = c.arena[:0], c.ends[:0]
 	return err

@@ -31,9 +31,43 @@ type broadcastRow struct {
 	Expires int64 `json:"expires"`
 	// Accepted are the user ids that were journalled, repeats too; Whole tells
 	// that the last posting came to its end.
-	Accepted  int64 `json:"accepted"`
-	Whole     bool  `json:"whole"`
-	Cancelled bool  `json:"cancelled,omitempty"`
+	Accepted int64 `json:"accepted"`
+	Whole    bool  `json:"whole"`
+	// Last is the seq of the last record in each partition, 0 where there is none.
+	Last []carillon.Seq `json:"last,omitempty"`
+	// Throttled tells that the last posting ended at the app's quota.
+	Throttled bool `json:"throttled,omitempty"`
+
+	Cancelled    bool `json:"cancelled,omitempty"`
+	Paused       bool `json:"paused,omitempty"`
+	MaxPerSecond int  `json:"maxPerSecond,omitempty"`
+	// Recall is when it was recalled, RecallDone when that came to its end, and
+	// Recalled how many users lost it: milliseconds since 1970.
+	Recall     int64 `json:"recall,omitempty"`
+	RecallDone int64 `json:"recallDone,omitempty"`
+	Recalled   int64 `json:"recalled,omitempty"`
+}
+
+// steering is what the dispatchers are told.
+func (b *broadcastRow) steering() carillon.Steering {
+	s := carillon.Steering{MaxPerSecond: b.MaxPerSecond, Recalled: b.Recall != 0}
+	switch {
+	case b.Cancelled:
+		s.State = carillon.BroadcastCancelled
+	case b.Paused:
+		s.State = carillon.BroadcastPaused
+	}
+	return s
+}
+
+// reached notes the last records that a posting journalled.
+func (b *broadcastRow) reached(last []carillon.Seq) {
+	next := make([]carillon.Seq, max(len(b.Last), len(last)))
+	copy(next, b.Last)
+	for p, seq := range last {
+		next[p] = max(next[p], seq)
+	}
+	b.Last = next
 }
 
 func (b *broadcastRow) key() string { return BroadcastPrefix + b.Host + "/" + b.ID }
@@ -42,18 +76,22 @@ func (b *broadcastRow) key() string { return BroadcastPrefix + b.Host + "/" + b.
 // them. Safe for concurrent use.
 type Broadcasts struct {
 	log *slog.Logger
-	// steer is told how each stands.
-	steer func(host, id string, state carillon.BroadcastState)
+	// steer is told what is wanted of each.
+	steer func(host, id string, to carillon.Steering)
+	// recall wakes who takes recalled ones back.
+	recall chan struct{}
 
 	mu   sync.Mutex
 	byID map[string]*broadcastRow
 	raw  map[string]json.RawMessage
 }
 
-// NewBroadcasts makes an empty set. Steer, which must not block, is told how each
-// stands whenever its row comes.
-func NewBroadcasts(steer func(host, id string, state carillon.BroadcastState), log *slog.Logger) *Broadcasts {
-	return &Broadcasts{steer: steer, log: log, byID: map[string]*broadcastRow{}, raw: map[string]json.RawMessage{}}
+// NewBroadcasts makes an empty set. Steer, which must not block, is told what is
+// wanted of each whenever its row comes.
+func NewBroadcasts(steer func(host, id string, to carillon.Steering), log *slog.Logger) *Broadcasts {
+	return &Broadcasts{
+		steer: steer, recall: make(chan struct{}, 1), log: log, byID: map[string]*broadcastRow{}, raw: map[string]json.RawMessage{},
+	}
 }
 
 // Apply takes in rows of the table.
@@ -65,19 +103,23 @@ func (b *Broadcasts) Apply(rows []journal.Row) {
 			b.log.Error("a row of a broadcast cannot be used", "row", row.Key, "error", err)
 			continue
 		}
-		state := carillon.BroadcastRunning
+		var to carillon.Steering
 		b.mu.Lock()
 		if next == nil {
 			delete(b.byID, id)
 			delete(b.raw, row.Key)
 		} else {
 			b.byID[id], b.raw[row.Key] = next, row.Value
-			if next.Cancelled {
-				state = carillon.BroadcastCancelled
-			}
+			to = next.steering()
 		}
 		b.mu.Unlock()
-		b.steer(host, id, state)
+		b.steer(host, id, to)
+		if to.Recalled {
+			select {
+			case b.recall <- struct{}{}:
+			default:
+			}
+		}
 	}
 }
 
@@ -117,4 +159,35 @@ func (b *Broadcasts) of(host string, now int64) (live int, expired []broadcastRo
 	}
 	slices.SortFunc(expired, func(x, y broadcastRow) int { return cmp.Compare(x.Expires, y.Expires) })
 	return live, expired
+}
+
+// newest are up to n broadcasts of an app, the newest first, from behind the one
+// that after names ("": from the newest); more tells that others follow.
+func (b *Broadcasts) newest(host, after string, n int) (rows []broadcastRow, more bool) {
+	b.mu.Lock()
+	for _, row := range b.byID {
+		if row.Host == host {
+			rows = append(rows, *row)
+		}
+	}
+	b.mu.Unlock()
+	slices.SortFunc(rows, func(x, y broadcastRow) int { return cmp.Or(cmp.Compare(y.Created, x.Created), cmp.Compare(x.ID, y.ID)) })
+	if after != "" {
+		rows = rows[slices.IndexFunc(rows, func(row broadcastRow) bool { return row.ID == after })+1:]
+	}
+	more = len(rows) > n
+	return rows[:min(len(rows), n)], more
+}
+
+// recalling are those that are recalled and not taken back yet.
+func (b *Broadcasts) recalling() (rows []broadcastRow) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, row := range b.byID {
+		if row.Recall != 0 && row.RecallDone == 0 {
+			rows = append(rows, *row)
+		}
+	}
+	slices.SortFunc(rows, func(x, y broadcastRow) int { return cmp.Compare(x.Recall, y.Recall) })
+	return rows
 }

@@ -1,8 +1,12 @@
 package gateway
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
+	"math"
+	"net/url"
+	"strconv"
 	"strings"
 
 	"carillon"
@@ -15,12 +19,21 @@ import (
 // not expire.
 const maxBroadcasts = 1000
 
+const (
+	castPage, castPageMost = 25, 100
+	// maxPace is the most that maxPerSecond may be.
+	maxPace = 1_000_000
+
+	stateCancelled = "cancelled"
+	stateFinished  = "finished"
+)
+
 // broadcastAnswer is how a broadcast stands.
 type broadcastAnswer struct {
 	ID    string `json:"id"`
 	Host  string `json:"targetHostName"`
 	Key   string `json:"key,omitempty"`
-	State string `json:"state"` // "running", "finished" or "cancelled"
+	State string `json:"state"` // "running", "paused", "finished" or "cancelled"
 	// Accepted are the user ids that were journalled, repeats too.
 	Accepted int64 `json:"accepted"`
 	Whole    bool  `json:"whole"`
@@ -29,8 +42,23 @@ type broadcastAnswer struct {
 	Planned       int64            `json:"planned"`
 	Waiting       int64            `json:"waiting"`
 	Outcomes      map[string]int64 `json:"outcomes"`
-	Created       string           `json:"createdDateTime"`
-	Expires       string           `json:"expirationDateTime"`
+	MaxPerSecond  int              `json:"maxPerSecond,omitempty"`
+	// PerSecond are the deliveries that ended a second in the last ten, ETA when
+	// the rest ends at that rate, and Bound what holds it up: "paused",
+	// "appPaused", "maxPerSecond", "provider", "quota", or nothing.
+	PerSecond float64       `json:"ratePerSecond"`
+	ETA       string        `json:"etaDateTime,omitempty"`
+	Bound     string        `json:"boundBy,omitempty"`
+	Recall    *recallAnswer `json:"recall,omitempty"`
+	Created   string        `json:"createdDateTime"`
+	Expires   string        `json:"expirationDateTime"`
+}
+
+// recallAnswer is how far a recall is.
+type recallAnswer struct {
+	State         string `json:"state"` // "running" or "finished"
+	Notifications int64  `json:"notifications"`
+	Asked         string `json:"askedDateTime"`
 }
 
 // caster admits apps that may send.
@@ -73,26 +101,55 @@ func (g *Gateway) getBroadcast(r *httpapi.Request) error {
 	return g.describe(r, 200, &row)
 }
 
-// describe answers with how a broadcast stands.
-func (g *Gateway) describe(r *httpapi.Request, status int, row *broadcastRow) error {
-	c, err := g.deps.BroadcastCounts(row.Host, row.ID)
+// listBroadcasts is GET /api/v1/broadcasts: those of an app, the newest first.
+func (g *Gateway) listBroadcasts(r *httpapi.Request) error {
+	p, err := g.caster(r)
 	if err != nil {
-		return unreadable(err)
+		return err
 	}
-	a := broadcastAnswer{
-		ID: row.ID, Host: row.Host, Key: row.Key, State: carillon.BroadcastRunning.String(), Accepted: row.Accepted, Whole: row.Whole,
-		Notifications: c.Notifications, Planned: c.Planned, Waiting: c.Planned - c.Ended(), Outcomes: map[string]int64{},
-		Created: dateTime(row.Created), Expires: dateTime(row.Expires),
+	app, err := g.hostOf(p, hostQuery(r))
+	if err != nil {
+		return err
 	}
-	if row.Cancelled {
-		a.State = carillon.BroadcastCancelled.String()
-	}
-	for class, n := range c.Terminal {
-		if n != 0 {
-			a.Outcomes[carillon.Class(class).String()] = n
+	top := castPage
+	if r.HasQuery("$top") {
+		if top, err = strconv.Atoi(r.Query("$top")); err != nil || top < 1 || top > castPageMost {
+			return carillon.Errorf(carillon.CodeInvalidRequest, "$top", "%.20q is not a number from 1 to %d", r.Query("$top"), castPageMost)
 		}
 	}
-	b, err := json.Marshal(a)
+	after := strings.ToLower(r.Query("$skiptoken"))
+	if row, ok := g.deps.Broadcasts.find(after); after != "" && (!ok || row.Host != app.Host) {
+		return carillon.Errorf(carillon.CodeInvalidRequest, "$skiptoken", "%.40q is not the id of a broadcast of %s: follow the @odata.nextLink as it came", after, app.Host)
+	}
+	rows, more := g.deps.Broadcasts.newest(app.Host, after, top)
+	list := struct {
+		Next  string            `json:"@odata.nextLink,omitempty"`
+		Value []broadcastAnswer `json:"value"`
+	}{Value: make([]broadcastAnswer, len(rows))}
+	for i := range rows {
+		if list.Value[i], err = g.standing(&rows[i], r.Now()); err != nil {
+			return err
+		}
+	}
+	if more {
+		q := url.Values{"host": {app.Host}, "$top": {strconv.Itoa(top)}, "$skiptoken": {rows[len(rows)-1].ID}}
+		list.Next = string(r.AppendBase(nil)) + "/api/v1/broadcasts?" + q.Encode()
+	}
+	b, err := json.Marshal(list)
+	if err != nil {
+		return err
+	}
+	r.JSON(200, b)
+	return nil
+}
+
+// describe answers with how a broadcast stands.
+func (g *Gateway) describe(r *httpapi.Request, status int, row *broadcastRow) error {
+	a, err := g.standing(row, r.Now())
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(&a)
 	if err != nil {
 		return err
 	}
@@ -100,56 +157,171 @@ func (g *Gateway) describe(r *httpapi.Request, status int, row *broadcastRow) er
 	return nil
 }
 
-// patchBroadcast is PATCH /api/v1/broadcasts/{bid}: it cancels.
+// standing is how a broadcast stands at now.
+func (g *Gateway) standing(row *broadcastRow, now int64) (a broadcastAnswer, err error) {
+	c, err := g.deps.BroadcastCounts(row.Host, row.ID)
+	if err != nil {
+		return a, unreadable(err)
+	}
+	to := row.steering()
+	a = broadcastAnswer{
+		ID: row.ID, Host: row.Host, Key: row.Key, State: to.State.String(), Accepted: row.Accepted, Whole: row.Whole,
+		Notifications: c.Notifications, Planned: c.Planned, Waiting: c.Planned - c.Ended(), Outcomes: map[string]int64{},
+		MaxPerSecond: row.MaxPerSecond, Created: dateTime(row.Created), Expires: dateTime(row.Expires),
+	}
+	for class, n := range c.Terminal {
+		if n != 0 {
+			a.Outcomes[carillon.Class(class).String()] = n
+		}
+	}
+	if row.Recall != 0 {
+		a.Recall = &recallAnswer{State: "running", Notifications: row.Recalled, Asked: dateTime(row.Recall)}
+		if row.RecallDone != 0 {
+			a.Recall.State = stateFinished
+		}
+	}
+	if to.State != carillon.BroadcastRunning {
+		if to.State == carillon.BroadcastPaused {
+			a.Bound = statePaused
+		}
+		return a, nil
+	}
+	if over, err := g.over(row, a.Waiting); err != nil || over {
+		a.State = stateFinished
+		return a, err
+	}
+	pace := g.deps.BroadcastPace(row.Host, row.ID)
+	a.PerSecond, a.Bound = math.Round(pace.PerSecond*10)/10, pace.Bound
+	if a.Bound == "" && row.Throttled {
+		a.Bound = "quota"
+	}
+	if row.Whole && pace.PerSecond > 0 {
+		a.ETA = dateTime(now + int64(float64(a.Waiting)/pace.PerSecond*1000))
+	}
+	return a, nil
+}
+
+// over tells whether all of a running broadcast was posted, planned, and ended.
+func (g *Gateway) over(row *broadcastRow, waiting int64) (bool, error) {
+	if !row.Whole || waiting > 0 {
+		return false, nil
+	}
+	for p, seq := range row.Last {
+		if seq == 0 {
+			continue
+		}
+		at, err := g.deps.Progress(int32(p))
+		if err != nil {
+			return false, unreadable(err)
+		}
+		if !httpapi.Passed(at, seq) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// castChange is what a PATCH wants; what is nil stays.
+type castChange struct {
+	State        *string         `json:"state"`
+	MaxPerSecond json.RawMessage `json:"maxPerSecond"` // a number, or null for none
+	Recall       bool            `json:"recall"`
+}
+
+// patchBroadcast is PATCH /api/v1/broadcasts/{bid}: it pauses, paces, cancels and
+// recalls.
 func (g *Gateway) patchBroadcast(r *httpapi.Request) error {
 	row, client, err := g.cast(r)
 	if err != nil {
 		return err
 	}
-	var body struct {
-		State        string `json:"state"`
-		MaxPerSecond *int   `json:"maxPerSecond"`
-		Recall       bool   `json:"recall"`
-	}
+	var body castChange
 	if err := readBody(r, &body); err != nil {
 		return err
 	}
-	switch {
-	case body.MaxPerSecond != nil || body.Recall || body.State == statePaused:
-		return carillon.Errorf(carillon.CodeNotImplemented, "", "pausing, pacing and recalling a broadcast: not built yet; it can be cancelled")
-	case body.State == stateRunning && row.Cancelled:
-		return carillon.Errorf(carillon.CodeConflict, "state", "it is cancelled, for good: post it under another key")
-	case body.State == stateRunning, row.Cancelled && body.State == carillon.BroadcastCancelled.String():
-		return g.describe(r, 200, &row)
-	case body.State != carillon.BroadcastCancelled.String():
-		return carillon.Errorf(carillon.CodeInvalidRequest, "state", "%.40q is not one of running, paused, cancelled", body.State)
-	}
-	row.Cancelled, row.At, row.By = true, r.Now(), client
-	if err := g.keepBroadcast(r, &row); err != nil {
+	changed, err := g.updateBroadcast(r.Context(), row.ID, r.Now(), func(row *broadcastRow) error {
+		row.At, row.By = r.Now(), client
+		return body.apply(row, r.Now())
+	})
+	if err != nil {
 		return err
 	}
-	return g.describe(r, 200, &row)
+	return g.describe(r, 200, &changed)
+}
+
+// apply works a change into a row. Cancelled is for good.
+func (b *castChange) apply(row *broadcastRow, now int64) error {
+	var state string
+	if b.State != nil {
+		state = *b.State
+	}
+	switch {
+	case b.State == nil && b.MaxPerSecond == nil && !b.Recall:
+		return carillon.Errorf(carillon.CodeInvalidRequest, "", `nothing is to be changed: name state ("running", "paused", "cancelled"), maxPerSecond (a number, or null for none) or recall (true)`)
+	case b.State != nil && state != stateRunning && state != statePaused && state != stateCancelled:
+		return carillon.Errorf(carillon.CodeInvalidRequest, "state", "%.40q is not one of running, paused, cancelled", state)
+	case b.Recall && b.State != nil && state != stateCancelled:
+		return carillon.Errorf(carillon.CodeInvalidRequest, "state", "what is recalled is cancelled: it cannot be %s", state)
+	case row.Cancelled && (state == stateRunning || state == statePaused || b.MaxPerSecond != nil):
+		return carillon.Errorf(carillon.CodeConflict, "state", "it is cancelled, for good: post it under another key")
+	}
+	if b.MaxPerSecond != nil {
+		pace := 0
+		if err := json.Unmarshal(b.MaxPerSecond, &pace); err != nil || string(b.MaxPerSecond) != "null" && (pace < 1 || pace > maxPace) {
+			return carillon.Errorf(carillon.CodeInvalidRequest, "maxPerSecond", "%.40q is neither a whole number from 1 to %d nor null, which is no bound", b.MaxPerSecond, maxPace)
+		}
+		row.MaxPerSecond = pace
+	}
+	switch state {
+	case stateRunning:
+		row.Paused = false
+	case statePaused:
+		row.Paused = true
+	case stateCancelled:
+		row.Cancelled = true
+	}
+	if b.Recall && row.Recall == 0 {
+		row.Cancelled, row.Recall = true, now
+	}
+	return nil
+}
+
+// updateBroadcast changes what is kept of a broadcast, as it is by then, and gives
+// the row as it was put.
+func (g *Gateway) updateBroadcast(ctx context.Context, id string, now int64, change func(row *broadcastRow) error) (broadcastRow, error) {
+	g.castMu.Lock() // else one of two changes at once would be lost
+	defer g.castMu.Unlock()
+	row, ok := g.deps.Broadcasts.find(id)
+	if !ok {
+		return row, carillon.Errorf(carillon.CodeNotFound, "bid", "this app has no broadcast %.40q", id)
+	}
+	if err := change(&row); err != nil {
+		return row, err
+	}
+	return row, g.keepBroadcast(ctx, &row, now)
 }
 
 // keepBroadcast puts a row, and takes some away that nobody needs any more.
-func (g *Gateway) keepBroadcast(r *httpapi.Request, row *broadcastRow) error {
+func (g *Gateway) keepBroadcast(ctx context.Context, row *broadcastRow, now int64) error {
 	value, err := json.Marshal(row)
 	if err != nil {
 		return err
 	}
 	rows := []journal.Row{{Key: row.key(), Value: value}}
-	_, expired := g.deps.Broadcasts.of(row.Host, r.Now())
+	_, expired := g.deps.Broadcasts.of(row.Host, now)
 	for i := range expired[:min(len(expired), 10)] {
 		if expired[i].ID != row.ID {
 			rows = append(rows, journal.Row{Key: expired[i].key()})
 		}
 	}
-	return g.deps.Table.Put(r.Context(), rows...)
+	return g.deps.Table.Put(ctx, rows...)
 }
 
 // open finds or makes the row of a broadcast that is being posted.
 func (g *Gateway) open(r *httpapi.Request, p *auth.Principal, c *casting) (row broadcastRow, err error) {
 	now := r.Now()
+	g.castMu.Lock()
+	defer g.castMu.Unlock()
 	row, known := g.deps.Broadcasts.find(c.id)
 	switch {
 	case !known || row.Expires <= now:
@@ -166,6 +338,6 @@ func (g *Gateway) open(r *httpapi.Request, p *auth.Principal, c *casting) (row b
 	case row.Cancelled:
 		return row, carillon.Errorf(carillon.CodeConflict, "key", "this broadcast is cancelled, for good: post it under another key")
 	}
-	row.Whole = false
-	return row, g.keepBroadcast(r, &row)
+	row.Whole, row.Throttled = false, false
+	return row, g.keepBroadcast(r.Context(), &row, now)
 }

@@ -2,6 +2,8 @@ package gateway_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -20,12 +22,16 @@ func (l castTable) Put(_ context.Context, rows ...journal.Row) error {
 	return nil
 }
 
-func newCastRig(t *testing.T) (r *rig, states map[string]carillon.BroadcastState) {
+func newCastRig(t *testing.T) (r *rig, states map[string]carillon.Steering) {
 	t.Helper()
-	states = map[string]carillon.BroadcastState{}
-	casts := gateway.NewBroadcasts(func(_, id string, s carillon.BroadcastState) { states[id] = s }, slog.New(slog.DiscardHandler))
+	states = map[string]carillon.Steering{}
+	casts := gateway.NewBroadcasts(func(_, id string, s carillon.Steering) { states[id] = s }, slog.New(slog.DiscardHandler))
 	return newRigWith(t, gateway.Config{}, func(d *gateway.Deps) {
 		d.Broadcasts, d.Table = casts, castTable{casts}
+		d.BroadcastPace = func(string, string) carillon.BroadcastPace {
+			return carillon.BroadcastPace{PerSecond: 4, Bound: "provider"}
+		}
+		d.Progress = func(int32) (carillon.Progress, error) { return carillon.Progress{}, nil }
 		d.BroadcastCounts = func(string, string) (carillon.BroadcastCounts, error) {
 			return carillon.BroadcastCounts{Notifications: 2, Planned: 3, Terminal: [carillon.Classes]int64{carillon.Accepted: 1}}, nil
 		}
@@ -69,13 +75,92 @@ func TestBroadcastDoor(t *testing.T) {
 	r.refused(r.call("POST", "/api/v1/broadcasts", tok, lines+"\n17\n", "Content-Type", "application/x-ndjson"), 400, "userId", "line 5")
 	path := "/api/v1/broadcasts/" + id
 	r.refused(r.call("GET", path, r.token(auth.DevClaims{Client: "client-3"}), ""), 404, "bid", "no broadcast")
-	r.refused(r.call("PATCH", path, tok, `{"state":"paused"}`), 501, "", "not built yet")
 	r.refused(r.call("PATCH", path, tok, `{"state":"gone"}`), 400, "state", "gone")
 	for range 2 {
-		if a := r.want(r.call("PATCH", path, tok, `{"state":"cancelled"}`), 200); a.str("state") != "cancelled" || states[id] != carillon.BroadcastCancelled {
+		if a := r.want(r.call("PATCH", path, tok, `{"state":"cancelled"}`), 200); a.str("state") != "cancelled" || states[id].State != carillon.BroadcastCancelled {
 			t.Errorf("%s", a.body)
 		}
 	}
 	r.refused(r.call("PATCH", path, tok, `{"state":"running"}`), 409, "state", "for good")
 	r.refused(r.call("POST", "/api/v1/broadcasts", tok, lines, "Content-Type", "application/x-ndjson"), 409, "key", "cancelled")
+}
+
+// A broadcast is paused, paced, let go on and recalled by its app, each as often as
+// it is said; cancelled is for good.
+func TestBroadcastSteered(t *testing.T) {
+	r, states := newCastRig(t)
+	tok := r.app()
+	const body = `{"key":"spring","userIds":["dev.alice"],"notification":{"targetHostName":"app.example.com","payload":{"rawContent":"hello"}}}`
+	id := r.want(r.call("POST", "/api/v1/broadcasts", tok, body), 202).str("id")
+	path := "/api/v1/broadcasts/" + id
+	for _, tt := range []struct {
+		body, state, says string
+		to                carillon.Steering
+	}{
+		{`{"state":"paused"}`, "paused", `"boundBy":"paused"`, carillon.Steering{State: carillon.BroadcastPaused}},
+		{`{"state":"paused","maxPerSecond":50}`, "paused", `"maxPerSecond":50`, carillon.Steering{State: carillon.BroadcastPaused, MaxPerSecond: 50}},
+		{`{"state":"running"}`, "running", `"boundBy":"provider"`, carillon.Steering{MaxPerSecond: 50}},
+		{`{"maxPerSecond":null}`, "running", `"ratePerSecond":4,"etaDateTime":`, carillon.Steering{}},
+		{`{"recall":true}`, "cancelled", `"recall":{"state":"running"`, carillon.Steering{State: carillon.BroadcastCancelled, Recalled: true}},
+		{`{"state":"cancelled","recall":true}`, "cancelled", `"recall":{"state":"running"`, carillon.Steering{State: carillon.BroadcastCancelled, Recalled: true}},
+	} {
+		a := r.want(r.call("PATCH", path, tok, tt.body), 200)
+		if a.str("state") != tt.state || states[id] != tt.to || !strings.Contains(string(a.body), tt.says) {
+			t.Errorf("%s: %+v, %s", tt.body, states[id], a.body)
+		}
+	}
+	for body, tt := range map[string]struct {
+		status int
+		target string
+	}{
+		`{}`:                                {400, ""},
+		`{"state":"running"}`:               {409, "state"},
+		`{"state":"running","recall":true}`: {400, "state"},
+		`{"maxPerSecond":5}`:                {409, "state"},
+		`{"state":"stopped"}`:               {400, "state"},
+	} {
+		r.refused(r.call("PATCH", path, tok, body), tt.status, tt.target, "")
+	}
+	other := "/api/v1/broadcasts/" + r.want(r.call("POST", "/api/v1/broadcasts", tok, strings.Replace(body, "spring", "summer", 1)), 202).str("id")
+	for _, body := range []string{`{"maxPerSecond":0}`, `{"maxPerSecond":1.5}`, `{"maxPerSecond":"fast"}`, `{"maxPerSecond":1000001}`} {
+		r.refused(r.call("PATCH", other, tok, body), 400, "maxPerSecond", "from 1 to")
+	}
+}
+
+// The list has an app's own broadcasts, the newest first, page by page.
+func TestBroadcastList(t *testing.T) {
+	r, _ := newCastRig(t)
+	tok := r.app()
+	want := map[string]bool{}
+	for i := range 5 {
+		body := fmt.Sprintf(`{"key":"k%d","userIds":["dev.alice"],"notification":{"targetHostName":"app.example.com","payload":{"rawContent":"hello"}}}`, i)
+		want[r.want(r.call("POST", "/api/v1/broadcasts", tok, body), 202).str("id")] = true
+	}
+	pages, next := 0, "/api/v1/broadcasts?host=app.example.com&$top=2"
+	for ; next != ""; pages++ {
+		var page struct {
+			Next  string `json:"@odata.nextLink"`
+			Value []struct{ ID string }
+		}
+		a := r.want(r.call("GET", next, tok, ""), 200)
+		if err := json.Unmarshal(a.body, &page); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range page.Value {
+			if !want[v.ID] {
+				t.Errorf("%s is twice or foreign", v.ID)
+			}
+			delete(want, v.ID)
+		}
+		_, next, _ = strings.Cut(page.Next, "/api/v1")
+		if next != "" {
+			next = "/api/v1" + next
+		}
+	}
+	if len(want) != 0 || pages != 3 {
+		t.Errorf("%d were left out, in %d pages", len(want), pages)
+	}
+	r.refused(r.call("GET", "/api/v1/broadcasts?host=app.example.com&$top=0", tok, ""), 400, "$top", "1 to 100")
+	r.refused(r.call("GET", "/api/v1/broadcasts?host=app.example.com&$skiptoken=x", tok, ""), 400, "$skiptoken", "nextLink")
+	r.refused(r.call("GET", "/api/v1/broadcasts?host=foreign.example.com", tok, ""), 403, "host", "may not act")
 }

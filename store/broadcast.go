@@ -6,8 +6,11 @@ import (
 	"carillon"
 )
 
-// castCounts follows the broadcast in the key of its counts. Pinned.
-const castCounts = 0
+// What follows the broadcast in the keys of what is kept of it. Pinned.
+const (
+	castCounts  = 0
+	castMembers = 1
+)
 
 // appendCast appends what the keys of all rows share that a partition keeps of a
 // broadcast.
@@ -26,6 +29,36 @@ func AppendCountsKey(dst []byte, partition int32, host, id string, shard uint8) 
 // partition.
 func AppendCountsPrefix(dst []byte, partition int32, host, id string) []byte {
 	return append(appendCast(dst, partition, host, id), castCounts)
+}
+
+// AppendMembersPrefix appends what the keys of all members of a broadcast share in
+// a partition.
+func AppendMembersPrefix(dst []byte, partition int32, host, id string) []byte {
+	return append(appendCast(dst, partition, host, id), castMembers)
+}
+
+// AppendMemberKey appends the key of a member, in the order of the journal.
+func AppendMemberKey(dst []byte, row *carillon.MemberRow) []byte {
+	return binary.BigEndian.AppendUint64(AppendMembersPrefix(dst, row.Partition, row.Host, row.ID), uint64(row.Created))
+}
+
+// AppendMember appends the row of a member: format, expires, user id.
+func AppendMember(dst []byte, row *carillon.MemberRow) []byte {
+	return append(binary.AppendVarint(append(dst, rowFormat), row.Expires), row.UserID...)
+}
+
+// DecodeMember reads such a row, whose key ends with the seq, into the rest of it.
+func DecodeMember(key, b []byte, row *carillon.MemberRow) error {
+	r := reader{b: b}
+	r.format()
+	row.Expires = r.varint()
+	row.UserID = string(r.b)
+	r.b = nil
+	if len(key) < seqBytes {
+		return ErrRow
+	}
+	row.Created = carillon.Seq(binary.BigEndian.Uint64(key[len(key)-seqBytes:]))
+	return r.err("member")
 }
 
 // BroadcastExpires is when a row that a partition keeps of a broadcast expires.

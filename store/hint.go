@@ -43,20 +43,30 @@ func ReadDueKey(key []byte, row *carillon.DueRow) bool {
 	return !r.bad
 }
 
-// AppendLaneKey appends what the keys of all rows that a partition parked for
-// one lane and priority share.
-func AppendLaneKey(dst []byte, partition int32, lane carillon.Lane, low bool) []byte {
-	dst = append(AppendPartitionKey(dst, KindParked, partition), byte(lane.Platform))
-	dst = append(appendEscaped(dst, lane.Host), escape, terminator)
-	if low {
-		return append(dst, 1)
+// What stands behind the host in the key of a parked row. Pinned.
+const (
+	parkedLow  = 1 << iota // low priority
+	parkedCast             // a broadcast's id follows
+)
+
+// AppendLaneKey appends what the keys of all rows share that a partition parked by
+// one lane, priority and broadcast.
+func AppendLaneKey(dst []byte, partition int32, by *carillon.ParkedLane) []byte {
+	dst = append(AppendPartitionKey(dst, KindParked, partition), byte(by.Lane.Platform))
+	dst = append(appendEscaped(dst, by.Lane.Host), escape, terminator)
+	var bits byte
+	if by.Low {
+		bits |= parkedLow
 	}
-	return append(dst, 0)
+	if by.Broadcast == "" {
+		return append(dst, bits)
+	}
+	return append(appendEscaped(append(dst, bits|parkedCast), by.Broadcast), escape, terminator)
 }
 
 // AppendParkedKey appends the key of a parked row.
 func AppendParkedKey(dst []byte, row *carillon.ParkedRow) []byte {
-	return appendDelivered(AppendLaneKey(dst, row.Partition, row.Lane, row.Low), &row.Ref)
+	return appendDelivered(AppendLaneKey(dst, row.Partition, &row.ParkedLane), &row.Ref)
 }
 
 // ReadParkedKey is as [ReadDueKey].
@@ -69,14 +79,14 @@ func ReadParkedKey(key []byte, row *carillon.ParkedRow) bool {
 }
 
 // LaneOfKey is the length of a parked row's key that [AppendLaneKey] makes, and
-// the lane; the length is 0 for other keys.
-func LaneOfKey(key []byte) (n int, lane carillon.Lane, low bool) {
+// what the row is parked by; the length is 0 for other keys.
+func LaneOfKey(key []byte) (n int, by carillon.ParkedLane) {
 	var row carillon.ParkedRow
 	r, ok := readLane(key, &row)
 	if !ok {
-		return 0, carillon.Lane{}, false
+		return 0, carillon.ParkedLane{}
 	}
-	return len(key) - len(r.b), row.Lane, row.Low
+	return len(key) - len(r.b), row.ParkedLane
 }
 
 func readLane(key []byte, row *carillon.ParkedRow) (r keyReader, ok bool) {
@@ -88,13 +98,15 @@ func readLane(key []byte, row *carillon.ParkedRow) (r keyReader, ok bool) {
 	row.Partition = partition
 	row.Lane.Platform = carillon.Platform(r.byte())
 	row.Lane.Host = r.escaped()
-	switch r.byte() {
-	case 0:
-		row.Low = false
-	case 1:
-		row.Low = true
-	default:
-		r.bad = true
+	bits := r.byte()
+	if bits > parkedLow|parkedCast {
+		r.fail()
+	}
+	row.Low, row.Broadcast = bits&parkedLow != 0, ""
+	if bits&parkedCast != 0 {
+		if row.Broadcast = r.escaped(); row.Broadcast == "" {
+			r.fail()
+		}
 	}
 	return r, !r.bad
 }

@@ -63,9 +63,9 @@ const (
 	KindProgress  PartitionKind = 0x01 // nothing
 	KindLedger    PartitionKind = 0x02 // from seq
 	KindDue       PartitionKind = 0x03 // time, delivery
-	KindParked    PartitionKind = 0x04 // platform (1), host, low (1), delivery
+	KindParked    PartitionKind = 0x04 // platform (1), host, bits (1), broadcast if there is one, delivery
 	KindEnded     PartitionKind = 0x05 // number of the row: the log of outcomes
-	KindBroadcast PartitionKind = 0x06 // host, broadcast, 0, shard (1)
+	KindBroadcast PartitionKind = 0x06 // host, broadcast, and 0, shard (1): counts; or 1, created seq: a user that has it
 	KindErasing   PartitionKind = 0x07 // seq: a user whose rows are gone and whose bytes are not yet
 )
 

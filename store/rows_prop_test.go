@@ -200,9 +200,12 @@ func dues() *rapid.Generator[carillon.DueRow] {
 func parked() *rapid.Generator[carillon.ParkedRow] {
 	return rapid.Custom(func(t *rapid.T) carillon.ParkedRow {
 		return carillon.ParkedRow{
-			Partition: rapid.Int32Range(0, 3).Draw(t, "partition"), Low: rapid.Bool().Draw(t, "low"),
-			Lane: carillon.Lane{Platform: carillon.Platform(rapid.Byte().Draw(t, "platform")), Host: users().Draw(t, "lane").Host},
-			Ref:  refs().Draw(t, "ref"), Expires: times().Draw(t, "expires"),
+			Partition: rapid.Int32Range(0, 3).Draw(t, "partition"),
+			ParkedLane: carillon.ParkedLane{
+				Lane: carillon.Lane{Platform: carillon.Platform(rapid.Byte().Draw(t, "platform")), Host: users().Draw(t, "lane").Host},
+				Low:  rapid.Bool().Draw(t, "low"), Broadcast: rapid.SampledFrom([]string{"", "a", "\x00", "a\x00b"}).Draw(t, "broadcast"),
+			},
+			Ref: refs().Draw(t, "ref"), Expires: times().Draw(t, "expires"),
 		}
 	})
 }
@@ -224,9 +227,9 @@ func TestHintsRoundTrip(t *testing.T) {
 		if !store.ReadParkedKey(key, &p) || p != row {
 			t.Fatalf("%+v, want %+v", p, row)
 		}
-		n, lane, low := store.LaneOfKey(key)
-		if lane != row.Lane || low != row.Low || !bytes.Equal(key[:n], store.AppendLaneKey(nil, row.Partition, lane, low)) {
-			t.Fatalf("lane %v, low %v, %d bytes of %x", lane, low, n, key)
+		n, by := store.LaneOfKey(key)
+		if by != row.ParkedLane || !bytes.Equal(key[:n], store.AppendLaneKey(nil, row.Partition, &by)) {
+			t.Fatalf("%+v, %d bytes of %x", by, n, key)
 		}
 	})
 }
@@ -241,14 +244,14 @@ func TestHintsSort(t *testing.T) {
 			t.Fatalf("%d and %d compare as %d", a.At, b.At, c)
 		}
 		p, q := parked().Draw(t, "p"), parked().Draw(t, "q")
-		q.Partition, q.Lane, q.Low = p.Partition, p.Lane, p.Low
+		q.Partition, q.ParkedLane = p.Partition, p.ParkedLane
 		if c := bytes.Compare(store.AppendParkedKey(nil, &p), store.AppendParkedKey(nil, &q)); p.Ref.Content != q.Ref.Content && c != cmp.Compare(p.Ref.Content, q.Ref.Content) {
 			t.Fatalf("%v and %v compare as %d", p.Ref.Content, q.Ref.Content, c)
 		}
-		q.Lane = parked().Draw(t, "other").Lane
-		lane := store.AppendLaneKey(nil, p.Partition, p.Lane, p.Low)
-		if bytes.HasPrefix(store.AppendParkedKey(nil, &q), lane) != (q.Lane == p.Lane) {
-			t.Fatalf("%v stands among those of %v", q.Lane, p.Lane)
+		q.ParkedLane = parked().Draw(t, "other").ParkedLane
+		lane := store.AppendLaneKey(nil, p.Partition, &p.ParkedLane)
+		if bytes.HasPrefix(store.AppendParkedKey(nil, &q), lane) != (q.ParkedLane == p.ParkedLane) {
+			t.Fatalf("%v stands among those of %v", q.ParkedLane, p.ParkedLane)
 		}
 		if above := store.Above(lane); bytes.Compare(store.AppendParkedKey(nil, &p), above) >= 0 || bytes.Compare(above, lane) <= 0 {
 			t.Fatalf("%x is not above %x", above, lane)

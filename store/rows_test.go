@@ -113,7 +113,7 @@ func sampleDue() *carillon.DueRow {
 
 func sampleParked() *carillon.ParkedRow {
 	return &carillon.ParkedRow{
-		Partition: 3, Lane: carillon.Lane{Platform: carillon.IOS, Host: alice.Host}, Low: true, Expires: accepted, Ref: sampleDue().Ref,
+		Partition: 3, ParkedLane: carillon.ParkedLane{Lane: carillon.Lane{Platform: carillon.IOS, Host: alice.Host}, Low: true}, Expires: accepted, Ref: sampleDue().Ref,
 	}
 }
 

@@ -77,7 +77,7 @@ func (s *shop) item(offset int64) *carillon.Rows {
 	return &carillon.Rows{
 		Items:  []carillon.ItemRow{{User: u, Item: it}},
 		Dues:   []carillon.DueRow{{Partition: 2, At: s.now + 5000, Ref: ref(1), Expires: expires}},
-		Parked: []carillon.ParkedRow{{Partition: 2, Lane: carillon.Lane{Platform: carillon.Android, Host: u.Host}, Low: offset%2 == 0, Ref: ref(2), Expires: expires}},
+		Parked: []carillon.ParkedRow{{Partition: 2, ParkedLane: carillon.ParkedLane{Lane: carillon.Lane{Platform: carillon.Android, Host: u.Host}, Low: offset%2 == 0}, Ref: ref(2), Expires: expires}},
 	}
 }
 

@@ -199,7 +199,7 @@ func (a *auditor) item(u carillon.User, it *carillon.Item) error {
 		case d.Hint == carillon.HintNone:
 			a.problem("%s %s %s: it is open and waits nowhere", u, it.Content, d.Endpoint)
 		default:
-			n, err := a.v.Hints(u, it, d)
+			n, err := a.v.Hints(u, it, broadcastOf(it), d)
 			if err != nil {
 				return err
 			}
@@ -209,6 +209,15 @@ func (a *auditor) item(u carillon.User, it *carillon.Item) error {
 		}
 	}
 	return nil
+}
+
+// broadcastOf is the broadcast that an item is of, or "".
+func broadcastOf(it *carillon.Item) string {
+	var n carillon.Notification
+	if journal.DecodeNotification(it.Body, &n) != nil {
+		return ""
+	}
+	return n.Broadcast
 }
 
 // dues and parked check that for each place where a delivery waits there is

@@ -39,6 +39,8 @@ func commands() []command {
 		appPauseCommand(),
 		appResumeCommand(),
 		appRemoveCommand(),
+		castSendCommand(), castListCommand(), castShowCommand(),
+		castPauseCommand(), castResumeCommand(), castPaceCommand(), castCancelCommand(), castRecallCommand(),
 		whyCommand(),
 		auditCommand(),
 		backupCommand(),

@@ -360,10 +360,14 @@ func (s *system) openDoors(context.Context) error {
 	subscriptions := auth.NewSubscriptions(s.master)
 	served := gateway.NewServed(roomy{s.writer, s.space}, s.clock, s.log)
 	s.doors = httpapi.New(s.cfg.HTTP, s.log, s.clock)
-	gateway.New(s.cfg.Gateway, gateway.Deps{
+	doors := gateway.New(s.cfg.Gateway, gateway.Deps{
 		Apps: s.apps.Apps, Journal: roomy{s.writer, s.space}, Store: s.store, Auth: s.verifier, Subscriptions: subscriptions,
-		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Lookup: lookup, Parked: s.dispatcher.Parked, Broadcasts: s.casts, Table: s.table, BroadcastCounts: s.castCounts, JournalGone: s.journalGone, Fit: provider.Fit, Served: served, Clock: s.clock, Log: s.log,
-	}).Register(s.doors.Router())
+		IDs: &s.ids, Partitions: s.cfg.Journal.Partitions, Applied: s.applied, Lookup: lookup, Parked: s.dispatcher.Parked,
+		Broadcasts: s.casts, Table: s.table, BroadcastCounts: s.castCounts, BroadcastPace: s.dispatcher.Pace,
+		BroadcastMembers: s.store.Members, Progress: s.store.Progress,
+		JournalGone: s.journalGone, Fit: provider.Fit, Served: served, Clock: s.clock, Log: s.log,
+	})
+	doors.Register(s.doors.Router())
 	links := feed.Key(s.master.Derive(linksLabel))
 	s.feed = feed.New(s.cfg.Feed, feed.Deps{
 		Apps: s.apps.Apps, Store: s.store, Outcomes: s.outcomes(), Directory: s.store, Lanes: s.dispatcher.Waiting, Served: served, Tokens: s.verifier, Subscriptions: subscriptions,
@@ -396,6 +400,7 @@ func (s *system) openDoors(context.Context) error {
 		stage{name: "token cache", run: s.verifier.Run},
 		stage{name: "position waiters", run: s.applied.Run},
 		stage{name: "acknowledgements", run: served.Run},
+		stage{name: "recalls", run: doors.Run},
 		stage{name: "doors", run: s.doors.Run},
 	)
 	return nil

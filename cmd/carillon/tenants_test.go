@@ -74,6 +74,7 @@ func access() map[string]string {
 		"GET /beta/users/{id}/notifications/delta":              "401 200 403 200 200 200 403 403",
 		"GET /beta/users/{id}/notifications/{nid}":              "401 200 403 404 200 404 403 403",
 		"GET /openapi.json":                                     "200 200 200 200 200 200 200 200",
+		"GET /api/v1/broadcasts":                                "401 403 403 403 200 200 403 403",
 		"GET /api/v1/broadcasts/{bid}":                          "401 403 403 403 404 404 404 403",
 		"PATCH /api/v1/broadcasts/{bid}":                        "401 403 403 403 404 404 404 403",
 		"POST /api/v1/broadcasts":                               "401 403 403 403 202 403 403 403",

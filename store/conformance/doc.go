@@ -73,7 +73,7 @@ type Hints interface {
 	// Due appends up to n due rows of a partition, soonest first, after a row.
 	Due(dst []carillon.DueRow, partition int32, after *carillon.DueRow, n int) ([]carillon.DueRow, error)
 	// Parked appends up to n parked rows in the order of the journal, after a row.
-	Parked(dst []carillon.ParkedRow, partition int32, lane carillon.Lane, low bool, after *carillon.ParkedRow, n int) ([]carillon.ParkedRow, error)
+	Parked(dst []carillon.ParkedRow, partition int32, by carillon.ParkedLane, after *carillon.ParkedRow, n int) ([]carillon.ParkedRow, error)
 	// ParkedDepth counts a partition's parked rows by lane and priority, in any
 	// order.
 	ParkedDepth(partition int32) ([]carillon.ParkedCount, error)

@@ -21,9 +21,9 @@ func (r *rig) due(partition int32, after *carillon.DueRow, n int) []carillon.Due
 	return rows[1:]
 }
 
-func (r *rig) parked(partition int32, lane carillon.Lane, low bool, after *carillon.ParkedRow, n int) []carillon.ParkedRow {
+func (r *rig) parked(partition int32, by carillon.ParkedLane, after *carillon.ParkedRow, n int) []carillon.ParkedRow {
 	r.Helper()
-	rows, err := r.s.Parked([]carillon.ParkedRow{{Partition: 77}}, partition, lane, low, after, n)
+	rows, err := r.s.Parked([]carillon.ParkedRow{{Partition: 77}}, partition, by, after, n)
 	if err != nil || len(rows) == 0 || rows[0].Partition != 77 {
 		r.Fatalf("what was in dst is gone: %+v, %v", rows, err)
 	}
@@ -69,32 +69,42 @@ func testDue(_ *testing.T, r *rig) {
 }
 
 func testParked(_ *testing.T, r *rig) {
-	apple, google := carillon.Lane{Platform: carillon.IOS, Host: alice().Host}, carillon.Lane{Platform: carillon.Android, Host: alice().Host}
-	other := carillon.Lane{Platform: carillon.IOS, Host: alice().Host + "m"}
-	row := func(lane carillon.Lane, low bool, n int64, endpoint string) carillon.ParkedRow {
-		u := carillon.User{Host: lane.Host, ID: fmt.Sprint("dev.", 1000-n)} // not the order of users
-		return carillon.ParkedRow{Partition: 3, Lane: lane, Low: low, Ref: ref(u, n, endpoint), Expires: r.in(5)}
+	apple := parkedLane()
+	low, google, other, cast, lowCast := apple, apple, apple, apple, apple
+	low.Low, lowCast.Low = true, true
+	google.Lane.Platform = carillon.Android
+	other.Lane.Host += "m"
+	cast.Broadcast, lowCast.Broadcast = "0\x00cast", "0\x00cast"
+	row := func(by carillon.ParkedLane, n int64, endpoint string) carillon.ParkedRow {
+		u := carillon.User{Host: by.Lane.Host, ID: fmt.Sprint("dev.", 1000-n)} // not the order of users
+		return carillon.ParkedRow{Partition: 3, ParkedLane: by, Ref: ref(u, n, endpoint), Expires: r.in(5)}
 	}
-	want := []carillon.ParkedRow{row(apple, false, 1, "a"), row(apple, false, 2, "a"), row(apple, false, 2, "b"), row(apple, false, 900, "")}
-	others := []carillon.ParkedRow{row(apple, true, 1, "a"), row(google, false, 1, "a"), row(other, false, 1, "a"), row(other, false, 2, "a")}
+	want := []carillon.ParkedRow{row(apple, 1, "a"), row(apple, 2, "a"), row(apple, 2, "b"), row(apple, 900, "")}
+	others := []carillon.ParkedRow{row(low, 1, "a"), row(google, 1, "a"), row(other, 1, "a"), row(other, 2, "a"), row(cast, 1, "a"), row(lowCast, 3, "a")}
 	written := slices.Concat(others, want)
 	slices.Reverse(written)
 	r.write(&carillon.Rows{Parked: written})
-	r.same(want, r.parked(3, apple, false, nil, 10))
-	r.same(want[:2], r.parked(3, apple, false, nil, 2))
-	r.same(want[2:], r.parked(3, apple, false, &want[1], 5))
-	r.same(others[:1], r.parked(3, apple, true, nil, 5))
-	r.same(others[2:], r.parked(3, other, false, nil, 5))
-	r.same([]carillon.ParkedRow{}, r.parked(4, apple, false, nil, 5))
+	r.same(want, r.parked(3, apple, nil, 10))
+	r.same(want[:2], r.parked(3, apple, nil, 2))
+	r.same(want[2:], r.parked(3, apple, &want[1], 5))
+	r.same(others[:1], r.parked(3, low, nil, 5))
+	r.same(others[2:4], r.parked(3, other, nil, 5))
+	r.same(others[4:5], r.parked(3, cast, nil, 5))
+	r.same(others[5:], r.parked(3, lowCast, nil, 5))
+	r.same([]carillon.ParkedRow{}, r.parked(4, apple, nil, 5))
 	r.same(map[carillon.ParkedCount]bool{
-		{Lane: apple, Rows: 4}: true, {Lane: apple, Low: true, Rows: 1}: true, {Lane: google, Rows: 1}: true, {Lane: other, Rows: 2}: true,
+		{ParkedLane: apple, Rows: 4}: true, {ParkedLane: low, Rows: 1}: true, {ParkedLane: google, Rows: 1}: true,
+		{ParkedLane: other, Rows: 2}: true, {ParkedLane: cast, Rows: 1}: true, {ParkedLane: lowCast, Rows: 1}: true,
 	}, r.depth(3))
 	r.same(map[carillon.ParkedCount]bool{}, r.depth(4))
 	gone := slices.Concat(want[1:2], others[:1])
 	gone[0].Done, gone[1].Done = true, true
 	r.write(&carillon.Rows{Parked: gone})
-	r.same(want[2:], r.parked(3, apple, false, &want[1], 5))
-	r.same(map[carillon.ParkedCount]bool{{Lane: apple, Rows: 3}: true, {Lane: google, Rows: 1}: true, {Lane: other, Rows: 2}: true}, r.depth(3))
+	r.same(want[2:], r.parked(3, apple, &want[1], 5))
+	r.same(map[carillon.ParkedCount]bool{
+		{ParkedLane: apple, Rows: 3}: true, {ParkedLane: google, Rows: 1}: true,
+		{ParkedLane: other, Rows: 2}: true, {ParkedLane: cast, Rows: 1}: true, {ParkedLane: lowCast, Rows: 1}: true,
+	}, r.depth(3))
 }
 
 // testWaiting lets one delivery park, retry and end: the item says where it
@@ -128,14 +138,13 @@ func testWaiting(_ *testing.T, r *rig) {
 }
 
 func testSwept(_ *testing.T, r *rig) {
-	lane := carillon.Lane{Platform: carillon.IOS, Host: alice().Host}
 	for n := range int64(10) {
 		r.write(&carillon.Rows{
 			Dues:   []carillon.DueRow{{Partition: 1, At: r.in(n), Ref: ref(alice(), n, "due"), Expires: r.in(2 * n)}},
-			Parked: []carillon.ParkedRow{{Partition: 1, Lane: lane, Ref: ref(alice(), n, "parked"), Expires: r.in(2 * n)}},
+			Parked: []carillon.ParkedRow{{Partition: 1, ParkedLane: parkedLane(), Ref: ref(alice(), n, "parked"), Expires: r.in(2 * n)}},
 		})
 	}
 	r.pass(100)
 	r.same([]carillon.DueRow{}, r.due(1, nil, 100))
-	r.same([]carillon.ParkedRow{}, r.parked(1, lane, false, nil, 100))
+	r.same([]carillon.ParkedRow{}, r.parked(1, parkedLane(), nil, 100))
 }

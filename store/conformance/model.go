@@ -144,14 +144,16 @@ func (m *model) rest(rt *rapid.T, it *carillon.Item, rows *carillon.Rows) {
 		w.due = &carillon.DueRow{Partition: it.Partition, At: d.Due, Ref: at, Expires: it.Expires}
 		rows.Dues = append(rows.Dues, *w.due)
 	case carillon.HintParked:
-		w.parked = &carillon.ParkedRow{Partition: it.Partition, Lane: parkedLane(), Ref: at, Expires: it.Expires}
+		w.parked = &carillon.ParkedRow{Partition: it.Partition, ParkedLane: parkedLane(), Ref: at, Expires: it.Expires}
 		rows.Parked = append(rows.Parked, *w.parked)
 	case carillon.HintNone:
 	}
 	m.waits[it.Created] = w
 }
 
-func parkedLane() carillon.Lane { return carillon.Lane{Platform: carillon.IOS, Host: alice().Host} }
+func parkedLane() carillon.ParkedLane {
+	return carillon.ParkedLane{Lane: carillon.Lane{Platform: carillon.IOS, Host: alice().Host}}
+}
 
 // unrest are the rows that take an item's hint away.
 func (m *model) unrest(created carillon.Seq) (dues []carillon.DueRow, parked []carillon.ParkedRow) {
@@ -257,5 +259,5 @@ func (m *model) checkWaits() {
 	})
 	slices.SortFunc(parked, func(a, b carillon.ParkedRow) int { return cmp.Compare(a.Ref.Content, b.Ref.Content) })
 	m.same(due, slices.DeleteFunc(m.due(3, nil, 1000), func(r carillon.DueRow) bool { return r.Expires <= m.now() }))
-	m.same(parked, slices.DeleteFunc(m.parked(3, parkedLane(), false, nil, 1000), func(r carillon.ParkedRow) bool { return r.Expires <= m.now() }))
+	m.same(parked, slices.DeleteFunc(m.parked(3, parkedLane(), nil, 1000), func(r carillon.ParkedRow) bool { return r.Expires <= m.now() }))
 }

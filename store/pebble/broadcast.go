@@ -15,7 +15,44 @@ func (w *writer) broadcasts(rows *carillon.Rows) error {
 			return err
 		}
 	}
+	for i := range rows.Members {
+		row := &rows.Members[i]
+		w.key = store.AppendMemberKey(w.key[:0], row)
+		if row.Done {
+			if err := w.b.Delete(w.key, nil); err != nil {
+				return err
+			}
+			continue
+		}
+		w.value = store.AppendMember(w.value[:0], row)
+		if err := w.b.Set(w.key, w.value, nil); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// Members appends up to n members of a broadcast in a partition to dst, in the
+// order of the journal, those created after a seq.
+func (s *Store) Members(dst []carillon.MemberRow, partition int32, host, id string, after carillon.Seq, n int) ([]carillon.MemberRow, error) {
+	if err := s.enter(); err != nil {
+		return dst, err
+	}
+	defer s.leave()
+	row := carillon.MemberRow{Partition: partition, Host: host, ID: id, Created: after + 1}
+	had := len(dst)
+	err := scan(s.db, store.AppendMembersPrefix(nil, partition, host, id), store.AppendMemberKey(nil, &row), func(key, value []byte) (bool, error) {
+		if len(dst)-had >= n {
+			return false, nil
+		}
+		err := store.DecodeMember(key, value, &row)
+		dst = append(dst, row)
+		return true, err
+	})
+	if err != nil {
+		return dst[:had], err
+	}
+	return dst, s.health.err()
 }
 
 // ShardCounts is what one shard counted of a broadcast in a partition.

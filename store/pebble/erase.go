@@ -112,7 +112,7 @@ func (s *Store) Forget(ctx context.Context, row *carillon.ErasedRow) error {
 		from := store.AppendUserPrefix(nil, g, row.User)
 		ranges = append(ranges, span{from, store.Above(from)})
 	}
-	for _, k := range [...]store.PartitionKind{store.KindDue, store.KindParked} {
+	for _, k := range [...]store.PartitionKind{store.KindDue, store.KindParked, store.KindBroadcast} {
 		from := store.AppendPartitionKey(nil, k, row.Partition)
 		ranges = append(ranges, span{from, store.Above(from)})
 	}

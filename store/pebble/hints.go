@@ -74,10 +74,11 @@ func (s *Store) Due(dst []carillon.DueRow, partition int32, after *carillon.DueR
 	return dst, s.health.err()
 }
 
-// Parked appends up to n parked rows of a partition's lane and priority to dst,
-// in the order of the journal, after a row of an earlier call (nil: from the
-// first). Until they are swept, those whose item expired are among them.
-func (s *Store) Parked(dst []carillon.ParkedRow, partition int32, lane carillon.Lane, low bool, after *carillon.ParkedRow, n int) ([]carillon.ParkedRow, error) {
+// Parked appends up to n rows that a partition parked by one lane, priority and
+// broadcast to dst, in the order of the journal, after a row of an earlier call
+// (nil: from the first). Until they are swept, those whose item expired are among
+// them.
+func (s *Store) Parked(dst []carillon.ParkedRow, partition int32, by carillon.ParkedLane, after *carillon.ParkedRow, n int) ([]carillon.ParkedRow, error) {
 	if err := s.enter(); err != nil {
 		return dst, err
 	}
@@ -85,11 +86,11 @@ func (s *Store) Parked(dst []carillon.ParkedRow, partition int32, lane carillon.
 	var lower []byte
 	if after != nil {
 		from := *after
-		from.Partition, from.Lane, from.Low = partition, lane, low
+		from.Partition, from.ParkedLane = partition, by
 		lower = store.After(nil, store.AppendParkedKey(nil, &from))
 	}
 	had := len(dst)
-	err := scan(s.db, store.AppendLaneKey(nil, partition, lane, low), lower, func(key, value []byte) (more bool, err error) {
+	err := scan(s.db, store.AppendLaneKey(nil, partition, &by), lower, func(key, value []byte) (more bool, err error) {
 		if len(dst)-had >= n {
 			return false, nil
 		}
@@ -106,8 +107,8 @@ func (s *Store) Parked(dst []carillon.ParkedRow, partition int32, lane carillon.
 	return dst, s.health.err()
 }
 
-// ParkedDepth counts the parked rows of a partition by lane and priority. It
-// looks at each of them.
+// ParkedDepth counts the parked rows of a partition by what they are parked by.
+// It looks at each of them.
 func (s *Store) ParkedDepth(partition int32) ([]carillon.ParkedCount, error) {
 	if err := s.enter(); err != nil {
 		return nil, err
@@ -120,12 +121,12 @@ func (s *Store) ParkedDepth(partition int32) ([]carillon.ParkedCount, error) {
 			counts[len(counts)-1].Rows++
 			return true, nil
 		}
-		n, lane, low := store.LaneOfKey(key)
+		n, by := store.LaneOfKey(key)
 		if n == 0 {
 			return false, store.ErrRow
 		}
 		last = append(last[:0], key[:n]...)
-		counts = append(counts, carillon.ParkedCount{Lane: lane, Low: low, Rows: 1})
+		counts = append(counts, carillon.ParkedCount{ParkedLane: by, Rows: 1})
 		return true, nil
 	})
 	if err != nil {

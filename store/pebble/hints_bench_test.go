@@ -13,12 +13,12 @@ import (
 func BenchmarkDrained(b *testing.B) {
 	clock := &carillon.Clock{}
 	s := open(b, pebble.Config{}, clock)
-	lane := carillon.Lane{Platform: carillon.IOS, Host: "app.example.com"}
+	lane := carillon.ParkedLane{Lane: carillon.Lane{Platform: carillon.IOS, Host: "app.example.com"}}
 	const drained, batch = 200_000, 256
 	row := func(n int64, done bool) carillon.ParkedRow {
 		seq := carillon.MakeSeq(1, n)
-		return carillon.ParkedRow{Partition: 1, Lane: lane, Expires: clock.UnixMilli() + 1e9, Done: done, Ref: carillon.Ref{
-			User: carillon.User{Host: lane.Host, ID: "dev.alice"}, Created: seq, Content: seq, Endpoint: "phone", Kind: carillon.KindAlert,
+		return carillon.ParkedRow{Partition: 1, ParkedLane: lane, Expires: clock.UnixMilli() + 1e9, Done: done, Ref: carillon.Ref{
+			User: carillon.User{Host: lane.Lane.Host, ID: "dev.alice"}, Created: seq, Content: seq, Endpoint: "phone", Kind: carillon.KindAlert,
 		}}
 	}
 	for _, done := range []bool{false, true} {
@@ -41,7 +41,7 @@ func BenchmarkDrained(b *testing.B) {
 	}{{"first", nil}, {"cursor", &after}} {
 		b.Run(c.name, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := s.Parked(nil, 1, lane, false, c.after, batch); err != nil {
+				if _, err := s.Parked(nil, 1, lane, c.after, batch); err != nil {
 					b.Fatal(err)
 				}
 			}

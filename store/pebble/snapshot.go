@@ -1,6 +1,8 @@
 package pebble
 
 import (
+	"slices"
+
 	"github.com/cockroachdb/pebble/v2"
 
 	"carillon"
@@ -104,8 +106,9 @@ func (v *Snapshot) Item(u carillon.User, created carillon.Seq) (*carillon.Item, 
 }
 
 // Hints counts the hint rows of a delivery of an item that stand where its Hint
-// and Due say: one, when nothing was lost.
-func (v *Snapshot) Hints(u carillon.User, it *carillon.Item, d *carillon.Delivery) (n int, err error) {
+// and Due say: one, when nothing was lost. The broadcast is the one that its
+// content names, or "".
+func (v *Snapshot) Hints(u carillon.User, it *carillon.Item, broadcast string, d *carillon.Delivery) (n int, err error) {
 	ref := carillon.Ref{User: u, Created: it.Created, Content: it.Content, Endpoint: d.Endpoint, Kind: d.Kind}
 	look := func(key []byte) {
 		row, fault := get(v.db, key)
@@ -120,10 +123,12 @@ func (v *Snapshot) Hints(u carillon.User, it *carillon.Item, d *carillon.Deliver
 	case carillon.HintDue:
 		look(store.AppendDueKey(nil, &carillon.DueRow{Partition: it.Partition, At: d.Due, Ref: ref}))
 	case carillon.HintParked: // which of the two priorities it has, only its content tells
-		row := carillon.ParkedRow{Partition: it.Partition, Lane: carillon.Lane{Platform: d.Platform, Host: u.Host}, Ref: ref}
-		look(store.AppendParkedKey(nil, &row))
-		row.Low = true
-		look(store.AppendParkedKey(nil, &row))
+		by := carillon.ParkedLane{Lane: carillon.Lane{Platform: d.Platform, Host: u.Host}}
+		for _, by.Broadcast = range slices.Compact([]string{"", broadcast}) {
+			for _, by.Low = range []bool{false, true} {
+				look(store.AppendParkedKey(nil, &carillon.ParkedRow{Partition: it.Partition, ParkedLane: by, Ref: ref}))
+			}
+		}
 	case carillon.HintNone:
 	}
 	return n, v.end(err)

@@ -111,7 +111,7 @@ func fill(t testing.TB, s *pebble.Store, now, from, to int64) {
 				{Endpoint: "phone", Platform: carillon.IOS, Kind: carillon.KindAlert, Hint: carillon.HintParked},
 				{Endpoint: "tablet", Platform: carillon.Android, Kind: carillon.KindAlert, Hint: carillon.HintDue, Due: now + n},
 			}}}},
-			Parked:    []carillon.ParkedRow{{Partition: 1, Lane: carillon.Lane{Platform: carillon.IOS, Host: u.Host}, Low: n%2 == 0, Ref: ref, Expires: now + 1e9}},
+			Parked:    []carillon.ParkedRow{{Partition: 1, ParkedLane: carillon.ParkedLane{Lane: carillon.Lane{Platform: carillon.IOS, Host: u.Host}, Low: n%2 == 0}, Ref: ref, Expires: now + 1e9}},
 			Dues:      []carillon.DueRow{{Partition: 1, At: now + n, Ref: other, Expires: now + 1e9}},
 			Ledger:    []carillon.LedgerRow{{Partition: 1, From: created, To: created + 1, Records: 1, Planned: 2, Open: 2, Expires: now + 1e9}},
 			Positions: []carillon.Progress{{Partition: 1, Applied: created + 1, Settled: created + 1}},
@@ -131,7 +131,7 @@ func counts(t *testing.T, v *pebble.Snapshot) (n [5]int) {
 		v.EachItem(func(u carillon.User, it *carillon.Item) bool {
 			n[0]++
 			for i := range it.Deliveries {
-				found, err := v.Hints(u, it, &it.Deliveries[i])
+				found, err := v.Hints(u, it, "", &it.Deliveries[i])
 				n[4] += found
 				errs = append(errs, err)
 			}
@@ -215,7 +215,7 @@ func TestSweep(t *testing.T) {
 		expires := now + (n%2)*10*3_600_000 + 1000
 		ref := carillon.Ref{User: u, Created: carillon.MakeSeq(1, n), Content: carillon.MakeSeq(1, n), Endpoint: "e"}
 		rows.Dues = append(rows.Dues, carillon.DueRow{Partition: int32(n % 3), At: n, Ref: ref, Expires: expires})
-		rows.Parked = append(rows.Parked, carillon.ParkedRow{Partition: int32(n % 3), Lane: carillon.Lane{Platform: carillon.IOS, Host: u.Host}, Ref: ref, Expires: expires})
+		rows.Parked = append(rows.Parked, carillon.ParkedRow{Partition: int32(n % 3), ParkedLane: carillon.ParkedLane{Lane: carillon.Lane{Platform: carillon.IOS, Host: u.Host}}, Ref: ref, Expires: expires})
 	}
 	for n := range int64(10) {
 		rows.Ledger = append(rows.Ledger, carillon.LedgerRow{Partition: 1, From: carillon.MakeSeq(1, n), To: carillon.MakeSeq(1, n+1), Expires: now + n*3_600_000})

@@ -29,7 +29,7 @@ func (s *Store) Write(rows *carillon.Rows, sync bool) error {
 	}
 	defer s.leave()
 	n := len(rows.Items) + len(rows.Outcomes) + len(rows.Endpoints) + len(rows.Idems) + len(rows.Floors) + len(rows.Syncs) + len(rows.Owners) +
-		len(rows.Dues) + len(rows.Parked) + len(rows.Ledger) + len(rows.Ended) + len(rows.Broadcasts) + len(rows.Erased)
+		len(rows.Dues) + len(rows.Parked) + len(rows.Ledger) + len(rows.Ended) + len(rows.Broadcasts) + len(rows.Members) + len(rows.Erased)
 	if n+len(rows.Positions) > 0 {
 		if err := s.write(rows, sync && len(rows.Positions) == 0); err != nil {
 			return err
