@@ -24,6 +24,7 @@ func TestGoSDK(t *testing.T) {
 	defer s.stop(t)
 	t.Run("Device", func(t *testing.T) { sdkDevice(t, s) })
 	t.Run("Bulk", func(t *testing.T) { sdkBulk(t, s) })
+	t.Run("Broadcast", func(t *testing.T) { sdkBroadcast(t, s) })
 }
 
 // sdk makes the SDK's client of that root, which carries that token.
@@ -73,6 +74,10 @@ func sdkDevice(t *testing.T, s *site) {
 	second, err := sender.Send(ctx, sdk.To{UserID: p.id}, n, "")
 	if err != nil {
 		t.Fatal(err)
+	}
+	// Its own sends are planned when it asks for them.
+	if d, err := sender.Deliveries(ctx, host, p.id, second.ID); err != nil || len(d.Deliveries) != 3 {
+		t.Errorf("deliveries at once: %+v, %v", d, err)
 	}
 	for _, r := range rung {
 		r.rung(t, 2)
@@ -171,6 +176,63 @@ func batch(t *testing.T, r *sdk.Reader, most int) []sdk.Change {
 		t.Fatal(err)
 	}
 	return got
+}
+
+// sdkBroadcast: one content to many users, through a proxy that cuts the first
+// request: it is repeated under its key and rings nobody twice.
+func sdkBroadcast(t *testing.T, s *site) {
+	target, err := url.Parse(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var calls atomic.Int64
+	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }, Transport: s.http.Transport}
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1) == 1 { // the service took it; nobody hears so
+			forward.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
+		}
+		forward.ServeHTTP(w, r)
+	}))
+	defer proxy.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	p := s.person(t, "listener")
+	windows, ios, android := p.three(t, "")
+	const users = 2000
+	everybody := func(yield func(string) bool) error {
+		for i := range users - 1 {
+			if !yield(fmt.Sprint("dev.cast-", i)) {
+				return nil
+			}
+		}
+		yield(p.id)
+		return nil
+	}
+	sender := s.sdk(t, proxy.URL, s.app).Sender()
+	all := &sdk.NewBroadcast{Key: "to all", Notification: sdk.Notification{TargetHostName: host, Payload: sdk.Payload{VisualContent: &sdk.Visual{Title: "To all"}}}}
+	b, err := sender.Broadcast(ctx, all, everybody)
+	if err != nil || !b.Whole || b.TargetHostName != host || calls.Load() != 2 {
+		t.Fatalf("%+v, %v after %d calls", b, err, calls.Load())
+	}
+	until(t, ringLimit, "all of it is over", func() bool {
+		now, err := sender.GetBroadcast(ctx, b.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return now.Notifications == users && now.Planned == 3 && now.Waiting == 0 && now.Outcomes["accepted"] == 3
+	})
+	for _, d := range []*device{windows, ios, android} {
+		if got := len(d.inbox(t)); got != 1 {
+			t.Errorf("%s rang %d times", d.installation, got)
+		}
+	}
+	if now, err := sender.CancelBroadcast(ctx, b.ID); err != nil || now.State != "cancelled" {
+		t.Errorf("cancelled: %+v, %v", now, err)
+	}
+	if _, err := sender.Broadcast(ctx, all, everybody); err == nil {
+		t.Error("what is cancelled can be posted again")
+	}
 }
 
 // sdkBulk: 5,000 lines through a proxy that refuses and cuts: none is lost, none

@@ -28,7 +28,7 @@ type Options struct {
 	// should remember what it has. Required.
 	Token func(ctx context.Context) (string, error)
 	// HTTP does the calls; [http.DefaultClient] when nil. A Timeout in it also
-	// ends [Device.Live].
+	// ends [Device.Live] and [Sender.Broadcast].
 	HTTP *http.Client
 	// Attempts is how often a repeatable call is tried; 0 is 6.
 	Attempts int
@@ -43,10 +43,12 @@ type Options struct {
 	Clock *carillon.Clock
 }
 
-// Client is the way to one Carillon service. It is safe for concurrent use.
+// Client is the way to one Carillon service. It is safe for concurrent use. What
+// was written through it is seen by what is read through it afterwards.
 type Client struct {
 	base *url.URL
 	opts Options
+	own  positions
 }
 
 // New makes a client of the service at that root, such as
@@ -89,6 +91,12 @@ type call struct {
 	media  string // of the body; JSON when empty
 	header map[string]string
 	once   bool // a repeat could do harm
+	// of is the user that it is about: it sees what was written of him before.
+	// behind is the position that the last attempt brought.
+	of     *whose
+	behind string
+	// stream gives the body of an attempt, in place of body.
+	stream func() io.ReadCloser
 	// check refuses an answer that is not whole.
 	check func(body []byte) error
 }
@@ -111,23 +119,42 @@ func (c *Client) do(ctx context.Context, in *call) (*answer, error) {
 		if attempt > 1 && refused && in.method == http.MethodDelete && e.Status == http.StatusNotFound {
 			return &answer{status: http.StatusNoContent}, nil // the attempt before did it
 		}
-		var asked time.Duration
-		again := !in.once && ctx.Err() == nil && attempt < c.opts.Attempts
-		if refused {
-			// A keyed send whose first attempt is still under way is a conflict.
-			underWay := e.Status == http.StatusConflict && in.header[keyHeader] != "" && attempt > 1
-			again = again && (e.Temporary() || underWay) && e.RetryAfter <= c.opts.MaxWait
-			asked = e.RetryAfter
-		} else if errors.Is(err, errToken) {
-			again = false
+		if refused && c.forgets(in, e) {
+			attempt-- // that one did not count
+			continue
 		}
-		if !again {
+		asked, again := c.repeats(in, attempt, err)
+		if !again || ctx.Err() != nil {
 			return nil, err
 		}
 		if c.opts.Clock.Sleep(ctx, c.backoff(attempt, asked)) != nil {
 			return nil, err
 		}
 	}
+}
+
+// repeats tells whether a call that failed so may be made once more, and how long
+// the service asked to wait.
+func (c *Client) repeats(in *call, attempt int, err error) (asked time.Duration, again bool) {
+	if in.once || attempt >= c.opts.Attempts {
+		return 0, false
+	}
+	if e, refused := errors.AsType[*Error](err); refused {
+		// A keyed send whose first attempt is still under way is a conflict.
+		underWay := e.Status == http.StatusConflict && in.header[keyHeader] != "" && attempt > 1
+		return e.RetryAfter, (e.Temporary() || underWay) && e.RetryAfter <= c.opts.MaxWait
+	}
+	return 0, !errors.Is(err, errToken) && !errors.Is(err, errUsers)
+}
+
+// forgets tells whether a call was refused for the position that it brought, as
+// one of a service that was here before, and forgets that.
+func (c *Client) forgets(in *call, e *Error) bool {
+	if in.behind == "" || e.Status != http.StatusBadRequest || e.Target != "position" {
+		return false
+	}
+	c.own.forget(*in.of, in.behind)
+	return true
 }
 
 // backoff is how long to wait after that attempt: anything up to the doubled
@@ -161,7 +188,7 @@ func (c *Client) request(ctx context.Context, in *call) (*http.Request, error) {
 		return nil, err
 	}
 	r.Header.Set("Authorization", "Bearer "+token)
-	if len(in.body) > 0 {
+	if len(in.body) > 0 || in.stream != nil {
 		r.Header.Set("Content-Type", "application/json")
 		if in.media != "" {
 			r.Header.Set("Content-Type", in.media)
@@ -169,6 +196,14 @@ func (c *Client) request(ctx context.Context, in *call) (*http.Request, error) {
 	}
 	for name, v := range in.header {
 		r.Header.Set(name, v)
+	}
+	if in.of != nil && in.method != http.MethodPost && in.method != http.MethodPut {
+		if in.behind = c.own.newest(*in.of); in.behind != "" {
+			r.Header.Set(positionHeader, in.behind)
+		}
+	}
+	if in.stream != nil {
+		r.Body, r.GetBody, r.ContentLength = in.stream(), nil, -1
 	}
 	return r, nil
 }
@@ -197,6 +232,9 @@ func (c *Client) try(ctx context.Context, in *call) (*answer, error) {
 		if err := in.check(body); err != nil {
 			return nil, err
 		}
+	}
+	if position := res.Header.Get(positionHeader); position != "" && in.of != nil {
+		c.own.wrote(*in.of, position)
 	}
 	return &answer{res.StatusCode, res.Header, body}, nil
 }

@@ -141,7 +141,7 @@ func (d *Device) Subscribe(ctx context.Context, r Registration) (Subscription, e
 		return Subscription{}, err
 	}
 	var s Subscription
-	if err := d.c.json(ctx, &call{method: http.MethodPut, path: []string{"api", "v1", "me", "endpoints", d.opts.Installation}, body: body}, &s); err != nil {
+	if err := d.c.json(ctx, &call{method: http.MethodPut, path: []string{"api", "v1", "me", "endpoints", d.opts.Installation}, body: body, of: about(d.opts.Host, "")}, &s); err != nil {
 		return Subscription{}, err
 	}
 	return s, d.save(ctx, func(k *kept) { k.Subscription = s })
@@ -169,7 +169,8 @@ func (d *Device) call(ctx context.Context, in *call, out any) error {
 	return d.c.json(ctx, in, out)
 }
 
-// sign names the device, so that it hears nothing of what it did itself.
+// sign names the device, so that it hears nothing of what it did itself and sees
+// what was written before.
 func (d *Device) sign(in *call, k *kept) {
 	if in.header == nil {
 		in.header = map[string]string{}
@@ -180,6 +181,7 @@ func (d *Device) sign(in *call, k *kept) {
 	if in.query == "" {
 		in.query = hostQuery(d.opts.Host)
 	}
+	in.of = about(d.opts.Host, "")
 }
 
 func mine(rest ...string) []string { return append([]string{"beta", "me", "notifications"}, rest...) }

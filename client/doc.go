@@ -6,6 +6,11 @@
 // carries an idempotency key. What remains is an [*Error] where the service
 // answered, else the fault of the connection.
 //
+// Who reads through a client sees what was written through it: it keeps the newest
+// position of each user's own writes (ReadWriteConsistencyToken), in memory, and
+// reads and changes bring it. The service waits, bounded, until it is applied;
+// what takes longer is a 503, and repeated.
+//
 // What the members of Microsoft's retired SDKs are called here:
 //
 //	UserDataFeed.GetForAccount                             Client.Device

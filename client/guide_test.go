@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -48,6 +49,34 @@ func sendMany(ctx context.Context, sender *client.Sender, orders []struct{ Custo
 	}
 }
 
+func sendToAll(ctx context.Context, sender *client.Sender, db *sql.DB) error {
+	broadcast := &client.NewBroadcast{Key: "launch-day"}
+	broadcast.Notification.TargetHostName = "news.example.com"
+	broadcast.Notification.Payload.VisualContent = &client.Visual{Title: "We are open"}
+	status, err := sender.Broadcast(ctx, broadcast, func(yield func(userID string) bool) error {
+		rows, err := db.QueryContext(ctx, "SELECT user_key FROM customers")
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() { // as fast as the gateway takes them
+			var id string
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			if !yield(id) {
+				break
+			}
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return err // what is journalled stays; the same again completes it
+	}
+	fmt.Println(status.ID, status.Accepted)
+	return nil
+}
+
 // TestGuides: each Go block of the guides is compiled here.
 func TestGuides(t *testing.T) {
 	source, err := os.ReadFile("guide_test.go")
@@ -75,8 +104,8 @@ func TestGuides(t *testing.T) {
 			}
 		}
 	}
-	if found < 2 {
+	if found < 3 {
 		t.Errorf("%d Go blocks in the guides", found)
 	}
-	_, _ = sendOne, sendMany
+	_, _, _ = sendOne, sendMany, sendToAll
 }

@@ -100,15 +100,11 @@ func (d *Device) follow(ctx context.Context, last *string, yield func(Event, err
 		case <-ctx.Done():
 		}
 	})
-	res, err := d.c.opts.HTTP.Do(req)
+	res, err := d.c.listen(in, req)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
-		return refusal(res.StatusCode, res.Header, body, d.c.now())
-	}
 	var e sse
 	lines := bufio.NewScanner(res.Body)
 	lines.Buffer(nil, maxEvent)
@@ -138,6 +134,21 @@ func (d *Device) follow(ctx context.Context, last *string, yield func(Event, err
 		return err
 	}
 	return io.ErrUnexpectedEOF
+}
+
+// listen opens a live feed.
+func (c *Client) listen(in *call, req *http.Request) (*http.Response, error) {
+	res, err := c.opts.HTTP.Do(req)
+	if err != nil || res.StatusCode == http.StatusOK {
+		return res, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	e := refusal(res.StatusCode, res.Header, body, c.now())
+	if c.forgets(in, e) {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return nil, e
 }
 
 // sse is an event while its lines come (HTML standard §9.2.6).

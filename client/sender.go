@@ -45,7 +45,7 @@ func (s *Sender) Send(ctx context.Context, to To, n *Notification, key string) (
 	case (to.UserID == "") == (to.SubscriptionID == ""):
 		return nil, errTo
 	case to.UserID != "":
-		in.path = []string{"beta", "users", to.UserID, "notifications"}
+		in.path, in.of = []string{"beta", "users", to.UserID, "notifications"}, about(n.TargetHostName, to.UserID)
 	default:
 		in.header[subscriptionHeader] = to.SubscriptionID
 	}
@@ -73,7 +73,7 @@ func (c *Client) json(ctx context.Context, in *call, out any) error {
 // Recall deletes a notification: it leaves the devices and the history. What is
 // scheduled never rings.
 func (s *Sender) Recall(ctx context.Context, host, userID, id string) error {
-	_, err := s.c.do(ctx, &call{method: http.MethodDelete, path: []string{"beta", "users", userID, "notifications", id}, query: hostQuery(host)})
+	_, err := s.c.do(ctx, &call{method: http.MethodDelete, path: []string{"beta", "users", userID, "notifications", id}, query: hostQuery(host), of: about(host, userID)})
 	return err
 }
 
@@ -116,7 +116,7 @@ func (d *Delivery) UnmarshalJSON(b []byte) error {
 // Deliveries tells why a notification did, or did not, arrive.
 func (s *Sender) Deliveries(ctx context.Context, host, userID, id string) (*Deliveries, error) {
 	var d Deliveries
-	in := &call{method: http.MethodGet, path: []string{"api", "v1", "users", userID, "notifications", id, "deliveries"}, query: hostQuery(host)}
+	in := &call{method: http.MethodGet, path: []string{"api", "v1", "users", userID, "notifications", id, "deliveries"}, query: hostQuery(host), of: about(host, userID)}
 	return &d, s.c.json(ctx, in, &d)
 }
 
