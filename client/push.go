@@ -194,8 +194,10 @@ func (d *Device) sync(ctx context.Context, k *kept, m *mark) (out []Change, err 
 				k.note(c.ID, seen{c.Item.version(), full})
 			}
 		}
-		if m != nil && k.Seen[m.ID].V < m.Version {
-			k.note(m.ID, seen{m.Version, m.Kind})
+		if m != nil {
+			if s, ok := k.Seen[m.ID]; !ok || s.V < m.Version {
+				k.note(m.ID, seen{m.Version, m.Kind})
+			}
 		}
 	})
 	if err != nil {
