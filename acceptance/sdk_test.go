@@ -11,6 +11,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -215,12 +216,8 @@ func sdkBroadcast(t *testing.T, s *site) {
 	if err != nil || !b.Whole || b.TargetHostName != host || calls.Load() != 2 {
 		t.Fatalf("%+v, %v after %d calls", b, err, calls.Load())
 	}
-	until(t, ringLimit, "all of it is over", func() bool {
-		now, err := sender.GetBroadcast(ctx, b.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return now.Notifications == users && now.Planned == 3 && now.Waiting == 0 && now.Outcomes["accepted"] == 3
+	stands(t, sender, "all of it is over", b.ID, func(b *sdk.Broadcast) bool {
+		return b.State == "finished" && b.Notifications == users && b.Planned == 3 && b.Waiting == 0 && b.Outcomes["accepted"] == 3
 	})
 	for _, d := range []*device{windows, ios, android} {
 		if got := len(d.inbox(t)); got != 1 {
@@ -233,6 +230,63 @@ func sdkBroadcast(t *testing.T, s *site) {
 	if _, err := sender.Broadcast(ctx, all, everybody); err == nil {
 		t.Error("what is cancelled can be posted again")
 	}
+	held := sdkSteers(t, sender, all, p)
+	var listed []string
+	for b, err := range sender.Broadcasts(ctx, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = append(listed, b.ID)
+	}
+	if want := []string{held, b.ID}; !slices.Equal(listed, want) {
+		t.Errorf("listed %v, want %v", listed, want)
+	}
+	until(t, ringLimit, "the phone shows the first only", func() bool { return len(ios.tray(t)) == 1 })
+}
+
+// stands waits until a broadcast stands so.
+func stands(t *testing.T, sender *sdk.Sender, what, id string, holds func(*sdk.Broadcast) bool) {
+	t.Helper()
+	until(t, ringLimit, what, func() bool {
+		now, err := sender.GetBroadcast(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return holds(now)
+	})
+}
+
+// sdkSteers pauses a broadcast before it has a user, paces it, lets it go on to his
+// three devices and takes it back from them; its id.
+func sdkSteers(t *testing.T, sender *sdk.Sender, all *sdk.NewBroadcast, p *person) string {
+	ctx := t.Context()
+	all.Key = "held back"
+	held, err := sender.Broadcast(ctx, all, sdk.UserIDs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now, err := sender.PauseBroadcast(ctx, held.ID); err != nil || now.State != "paused" {
+		t.Errorf("paused: %+v, %v", now, err)
+	}
+	if _, err := sender.Broadcast(ctx, all, sdk.UserIDs(p.id)); err != nil {
+		t.Fatal(err)
+	}
+	stands(t, sender, "it waits", held.ID, func(b *sdk.Broadcast) bool { return b.Waiting == 3 && b.BoundBy == "paused" })
+	if now, err := sender.PaceBroadcast(ctx, held.ID, 1000); err != nil || now.MaxPerSecond != 1000 {
+		t.Errorf("paced: %+v, %v", now, err)
+	}
+	if now, err := sender.PaceBroadcast(ctx, held.ID, 0); err != nil || now.MaxPerSecond != 0 {
+		t.Errorf("not paced any more: %+v, %v", now, err)
+	}
+	if now, err := sender.ResumeBroadcast(ctx, held.ID); err != nil || now.State == "paused" {
+		t.Errorf("resumed: %+v, %v", now, err)
+	}
+	stands(t, sender, "it has rung", held.ID, func(b *sdk.Broadcast) bool { return b.Outcomes["accepted"] == 3 })
+	if now, err := sender.RecallBroadcast(ctx, held.ID); err != nil || now.Recall == nil || now.Recall.Asked.IsZero() {
+		t.Errorf("recalled: %+v, %v", now, err)
+	}
+	stands(t, sender, "it is taken back", held.ID, func(b *sdk.Broadcast) bool { return b.Recall.State == "finished" && b.Recall.Notifications == 1 })
+	return held.ID
 }
 
 // sdkBulk: 5,000 lines through a proxy that refuses and cuts: none is lost, none

@@ -75,7 +75,7 @@ type Broadcast struct {
 type Recalled struct {
 	// State is running or finished.
 	State string `json:"state"`
-	// Notifications are the users that lost it so far.
+	// Notifications are the users that lost it, when it is finished.
 	Notifications int64     `json:"notifications"`
 	Asked         time.Time `json:"askedDateTime"`
 }
@@ -149,8 +149,9 @@ func (s *Sender) steer(ctx context.Context, in *call) (*Broadcast, error) {
 	return &b, nil
 }
 
-// Broadcasts are those of an app that did not expire, the newest first. Host may
-// be "" when the token's app has one. An error ends them.
+// Broadcasts are those of an app, the newest first; those whose notifications have
+// all expired are forgotten one day. Host may be "" when the token's app has one.
+// An error ends them.
 func (s *Sender) Broadcasts(ctx context.Context, host string) iter.Seq2[*Broadcast, error] {
 	return func(yield func(*Broadcast, error) bool) {
 		query := hostQuery(host)
@@ -184,6 +185,7 @@ func (s *Sender) patchBroadcast(ctx context.Context, id string, change map[strin
 }
 
 // PauseBroadcast holds back what no vendor has, until it is resumed or expires.
+// Other sends do not wait with it.
 func (s *Sender) PauseBroadcast(ctx context.Context, id string) (*Broadcast, error) {
 	return s.patchBroadcast(ctx, id, map[string]any{"state": "paused"})
 }
@@ -209,7 +211,7 @@ func (s *Sender) CancelBroadcast(ctx context.Context, id string) (*Broadcast, er
 }
 
 // RecallBroadcast cancels it and takes it from those who have it: it leaves their
-// devices and histories, as far as [Broadcast].Recall says.
+// devices and histories, and [Broadcast].Recall says when that is done.
 func (s *Sender) RecallBroadcast(ctx context.Context, id string) (*Broadcast, error) {
 	return s.patchBroadcast(ctx, id, map[string]any{"recall": true})
 }
