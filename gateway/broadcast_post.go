@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
+	"time"
 
 	"carillon"
 	"carillon/internal/httpapi"
@@ -22,8 +24,18 @@ const (
 	spaceCast      = 'b' // a user's notification, of (user, broadcast)
 )
 
-// castLines is how many users' records go to the journal in one append.
-const castLines = 4096
+const (
+	// castLines is how many users' records go to the journal in one append.
+	castLines = 4096
+	// castAhead is how many appends of a broadcast may be journalled and not settled:
+	// what others send waits behind no more than these.
+	castAhead = 2
+	// castPause spaces the looks at that.
+	castPause = 5 * time.Millisecond
+	// castPatience is how long a posting waits for its app's quota; beyond that, which
+	// is a daily one, it is refused.
+	castPatience = 2 * time.Minute
+)
 
 // castHead is the first line of a broadcast, or its body but for the users.
 type castHead struct {
@@ -44,7 +56,8 @@ type casting struct {
 	ends    []int // of keys and records in the arena, in turn
 	entries []journal.Entry
 	sum     int64
-	last    []carillon.Seq // by partition
+	last    []carillon.Seq   // of each partition
+	ahead   [][]carillon.Seq // the same of each append that may not be settled
 	line    int
 }
 
@@ -237,13 +250,16 @@ func (c *casting) user(ctx context.Context, id string, now int64) error {
 // flush journals what has gathered, unless the broadcast was cancelled meanwhile.
 func (c *casting) flush(ctx context.Context) error {
 	if row, _ := c.g.deps.Broadcasts.find(c.id); row.Cancelled {
-		return carillon.Errorf(carillon.CodeConflict, "key", "the broadcast was cancelled while it was posted")
+		return errCancelled()
 	}
 	n := len(c.ends) / 2
 	if n == 0 {
 		return nil
 	}
-	if err := c.g.charge(c.host, n, c.g.deps.Clock.UnixMilli()); err != nil {
+	if err := c.charge(ctx, n); err != nil {
+		return err
+	}
+	if err := c.keepBack(ctx); err != nil {
 		return err
 	}
 	c.entries = c.entries[:0]
@@ -257,14 +273,75 @@ func (c *casting) flush(ctx context.Context) error {
 	if err == nil {
 		c.sum += int64(n)
 		c.g.metrics.notifications.Add(n)
-		for i := range c.entries {
-			at := c.entries[i].Position
-			for int(at.Partition) >= len(c.last) {
-				c.last = append(c.last, 0)
-			}
-			c.last[at.Partition] = max(c.last[at.Partition], at.Seq)
-		}
+		c.reached()
 	}
 	c.arena, c.ends = c.arena[:0], c.ends[:0]
 	return err
+}
+
+// reached notes where the records of an append stand.
+func (c *casting) reached() {
+	last := make([]carillon.Seq, c.g.deps.Partitions)
+	for i := range c.entries {
+		at := c.entries[i].Position
+		last[at.Partition] = max(last[at.Partition], at.Seq)
+	}
+	c.ahead = append(c.ahead, last)
+	if c.last == nil {
+		c.last = make([]carillon.Seq, len(last))
+	}
+	for p, seq := range last {
+		c.last[p] = max(c.last[p], seq)
+	}
+}
+
+// charge takes the users out of the app's quota: a posting goes no faster than that.
+func (c *casting) charge(ctx context.Context, n int) error {
+	for {
+		err := c.g.charge(c.host, n, c.g.deps.Clock.UnixMilli())
+		if err == nil {
+			return nil
+		}
+		wait := carillon.AsError(err).RetryAfter
+		if wait > castPatience {
+			return err
+		}
+		if row, _ := c.g.deps.Broadcasts.find(c.id); row.Cancelled {
+			return errCancelled()
+		}
+		if c.g.deps.Clock.Sleep(ctx, wait) != nil {
+			return err
+		}
+	}
+}
+
+// keepBack waits until not too much of the broadcast is journalled and not settled:
+// its sender waits, and not everybody else.
+func (c *casting) keepBack(ctx context.Context) error {
+	if len(c.ahead) < castAhead {
+		return nil
+	}
+	for p, seq := range c.ahead[0] {
+		for seq != 0 {
+			at, err := c.g.deps.Progress(int32(p))
+			if err != nil {
+				return unreadable(err)
+			}
+			if at.Settled > seq {
+				break
+			}
+			if row, _ := c.g.deps.Broadcasts.find(c.id); row.Cancelled {
+				return errCancelled()
+			}
+			if err := c.g.deps.Clock.Sleep(ctx, castPause); err != nil {
+				return unknown(err)
+			}
+		}
+	}
+	c.ahead = slices.Delete(c.ahead, 0, 1)
+	return nil
+}
+
+func errCancelled() error {
+	return carillon.Errorf(carillon.CodeConflict, "key", "the broadcast was cancelled while it was posted")
 }

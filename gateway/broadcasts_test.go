@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"carillon"
 	"carillon/gateway"
@@ -163,4 +166,60 @@ func TestBroadcastList(t *testing.T) {
 	r.refused(r.call("GET", "/api/v1/broadcasts?host=app.example.com&$top=0", tok, ""), 400, "$top", "1 to 100")
 	r.refused(r.call("GET", "/api/v1/broadcasts?host=app.example.com&$skiptoken=x", tok, ""), 400, "$skiptoken", "nextLink")
 	r.refused(r.call("GET", "/api/v1/broadcasts?host=foreign.example.com", tok, ""), 403, "host", "may not act")
+}
+
+// A large broadcast is journalled no faster than it settles, and stops when it is
+// cancelled meanwhile: its sender waits, and not who sends beside.
+func TestBroadcastKeepsBack(t *testing.T) {
+	var settled atomic.Uint64
+	casts := gateway.NewBroadcasts(func(string, string, carillon.Steering) {}, slog.New(slog.DiscardHandler))
+	r := newRigWith(t, gateway.Config{}, func(d *gateway.Deps) {
+		d.Broadcasts, d.Table = casts, castTable{casts}
+		d.BroadcastPace = func(string, string) carillon.BroadcastPace { return carillon.BroadcastPace{} }
+		d.BroadcastCounts = func(string, string) (carillon.BroadcastCounts, error) { return carillon.BroadcastCounts{}, nil }
+		d.Progress = func(p int32) (carillon.Progress, error) {
+			return carillon.Progress{Partition: p, Settled: carillon.Seq(settled.Load())}, nil
+		}
+	})
+	tok := r.app()
+	post := func(key string) chan *answer {
+		var body strings.Builder
+		fmt.Fprintf(&body, `{"key":%q,"notification":{"targetHostName":"app.example.com","payload":{"rawContent":"hello"}}}`, key)
+		for i := range 20_000 {
+			fmt.Fprintf(&body, "\n\"dev.u%d\"", i)
+		}
+		done := make(chan *answer, 1)
+		go func() {
+			done <- r.call("POST", "/api/v1/broadcasts", tok, body.String(), "Content-Type", "application/x-ndjson")
+		}()
+		return done
+	}
+	waits := func(n int) {
+		t.Helper()
+		for end := time.Now().Add(10 * time.Second); len(r.journal.all()) < n; runtime.Gosched() {
+			if time.Now().After(end) {
+				t.Fatalf("%d are journalled, want %d", len(r.journal.all()), n)
+			}
+		}
+	}
+	first := post("first")
+	waits(8192)
+	if n := len(r.journal.all()); n != 8192 {
+		t.Errorf("%d are journalled while none is settled, want two appends", n)
+	}
+	settled.Store(1 << 62)
+	if a := <-first; a.status != 202 || len(r.journal.all()) != 20_000 {
+		t.Errorf("%d of 20000: %s", len(r.journal.all()), a.body)
+	}
+	settled.Store(0)
+	second := post("second")
+	waits(28_192)
+	for _, row := range casts.Rows() {
+		if strings.Contains(string(row), `"second"`) {
+			var b struct{ ID string }
+			_ = json.Unmarshal(row, &b)
+			r.want(r.call("PATCH", "/api/v1/broadcasts/"+b.ID, tok, `{"state":"cancelled"}`), 200)
+		}
+	}
+	r.refused(<-second, 409, "key", "cancelled while")
 }
