@@ -141,7 +141,7 @@ func (l *live) run(ctx context.Context, w io.Writer) {
 		l.buf = append(l.buf, "event: resync\ndata: {}\n"...)
 	}
 	l.id(l.cursor.at)
-	l.stream.wake <- struct{}{} // what changed since begin, or before
+	l.again() // what changed since begin, or before; a tap may have come in between
 	for {
 		if len(l.buf) > 0 {
 			if _, err := w.Write(l.buf); err != nil {
