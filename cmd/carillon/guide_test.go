@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -73,7 +74,7 @@ func (g *guide) run(t *testing.T) (dir string) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", script.String()+g.last)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "GORACE=atexit_sleep_ms=0") // a second for each command, with -race
 	if out, err := cmd.CombinedOutput(); err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "carillon.log"))
 		t.Fatalf("%v\n%s\n%s", err, out, log)
@@ -104,6 +105,80 @@ func TestTestingGuide(t *testing.T) {
 		t.Errorf("the data directory is still there: %v", err)
 	}
 }
+
+// TestReceiveGuide runs docs/receive.md, what all platforms have in common.
+func TestReceiveGuide(t *testing.T) {
+	t.Parallel()
+	g := guide{file: "receive.md", blocks: map[string]int{"sh": 8}}
+	g.run(t)
+}
+
+// TestIOSGuide runs docs/receive-ios.md.
+func TestIOSGuide(t *testing.T) {
+	t.Parallel()
+	g := guide{file: "receive-ios.md", blocks: map[string]int{"sh": 3, notCompiled("swift"): 3}}
+	g.run(t)
+}
+
+// TestAndroidGuide runs docs/receive-android.md.
+func TestAndroidGuide(t *testing.T) {
+	t.Parallel()
+	g := guide{file: "receive-android.md", blocks: map[string]int{"sh": 2, notCompiled("kotlin"): 2}}
+	g.run(t)
+}
+
+// TestWindowsGuide runs docs/receive-windows.md.
+func TestWindowsGuide(t *testing.T) {
+	t.Parallel()
+	g := guide{file: "receive-windows.md", blocks: map[string]int{"sh": 3, notCompiled("csharp"): 2}}
+	g.run(t)
+}
+
+// TestWebGuide runs docs/receive-web.md, with Node in a browser's place.
+func TestWebGuide(t *testing.T) {
+	t.Parallel()
+	g := guide{file: "receive-web.md", tools: []string{"node"}, blocks: map[string]int{"sh": 2, "js": 2, "js not-run": 1}}
+	g.run(t)
+}
+
+// TestGuides: a block of a guide is run, or its info string says that it is not;
+// and every link to a file leads to one.
+func TestGuides(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := filepath.Glob("../../docs/*/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := regexp.MustCompile(`\]\(([^):#]+)(#[^)]*)?\)`)
+	for _, file := range append(append(files, more...), "../../README.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range link.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(file), l[1])); err != nil {
+				t.Errorf("%s: the link %s leads nowhere", file, l[0])
+			}
+		}
+		name := filepath.Base(file)
+		if name != "send.md" && !strings.HasPrefix(name, "receive") {
+			continue
+		}
+		for _, b := range blocks(t, name) {
+			if !slices.Contains([]string{"sh", "go", "js", "js not-run", notCompiled("swift"), notCompiled("kotlin"), notCompiled("csharp")}, b.kind) {
+				t.Errorf("%s: nothing runs or compiles a block of %q: say so in its info string", name, b.kind)
+			}
+		}
+	}
+}
+
+// notCompiled is the info string of a block in a language that has no compiler
+// here.
+func notCompiled(language string) string { return language + " not-compiled" }
 
 // TestSendGuide runs docs/send.md. Its Go blocks are package client's examples.
 func TestSendGuide(t *testing.T) {
