@@ -209,6 +209,10 @@ func (m *memory) Write(rows *carillon.Rows, _ bool) error {
 		if m.items[u] == nil {
 			m.items[u] = map[carillon.Seq]carillon.Item{}
 		}
+		if old, ok := m.items[u][r.Item.Created]; ok && (r.Moved != old.Expires || max(r.Was, old.Created) != old.Feed) {
+			// A store would leave the old row, or its place in the feed, behind.
+			panic(fmt.Sprintf("item %s expired at %d and stood at %s: not at %d and %s", old.Created, old.Expires, old.Feed, r.Moved, r.Was))
+		}
 		it := *r.Item
 		it.Deliveries = slices.Clone(it.Deliveries)
 		it.Body, it.Feed = slices.Clone(it.Body), max(it.Content, it.State.Seq())

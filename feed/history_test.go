@@ -190,6 +190,46 @@ func BenchmarkPage(b *testing.B) {
 	}
 }
 
+// BenchmarkDelta is a delta of a user with 10,000 notifications behind which so
+// many of them changed.
+func BenchmarkDelta(b *testing.B) {
+	for _, changes := range []int64{1, 100, 1000} {
+		b.Run(fmt.Sprint(changes), func(b *testing.B) {
+			store := newStore(b)
+			history(b, store, 10_000)
+			r := newRigOn(b, store)
+			var l round
+			if _, body, _ := r.get(deltaPath+"?$deltatoken=latest&$top=1000", user); json.Unmarshal([]byte(body), &l) != nil {
+				b.Fatal(body)
+			}
+			rows := &carillon.Rows{Positions: []carillon.Progress{{Partition: alicePartition(), Applied: carillon.MakeSeq(1, 20_000)}}}
+			for n := range changes {
+				it, err := store.Item(alice, carillon.MakeSeq(1, n*7919%10_000+1))
+				if err != nil || it == nil {
+					b.Fatal(it, err)
+				}
+				row := carillon.ItemRow{User: alice, Item: it, Moved: it.Expires, Was: it.Feed}
+				it.Feed = carillon.MakeSeq(1, 10_002+n)
+				it.State = carillon.State{Read: true, ReadSeq: it.Feed}
+				rows.Items = append(rows.Items, row)
+			}
+			if err := store.Write(rows, false); err != nil {
+				b.Fatal(err)
+			}
+			call := r.caller("GET", strings.TrimPrefix(l.Delta, r.url), user)
+			store.rows = 0
+			n := 0
+			for b.Loop() {
+				if status, body := call(); status != 200 {
+					b.Fatal(status, string(body))
+				}
+				n++
+			}
+			b.ReportMetric(float64(store.rows)/float64(n), "rows/op")
+		})
+	}
+}
+
 func TestListOptions(t *testing.T) {
 	r := newRig(t)
 	for i := range int64(30) {

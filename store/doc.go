@@ -7,7 +7,7 @@
 //
 // Lower never overwrites higher. Who makes the comparison depends on the row:
 //
-//   - item (with its id and feed rows), idem, floor, sync and owner: the writer. A user's rows are
+//   - item (with its id and feed rows, of which the feed's repeats the item), idem, floor, sync and owner: the writer. A user's rows are
 //     written by one shard, in the order of the journal, so a record beyond
 //     what was applied is newer by construction and nothing is read before the
 //     write. A record that may be a replay is looked up first (Item, Find,

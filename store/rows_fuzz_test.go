@@ -20,6 +20,7 @@ func FuzzRows(f *testing.F) {
 	f.Add(store.AppendEndpoint(nil, sampleEndpoint(), true))
 	f.Add(store.AppendIdem(nil, sampleIdem()))
 	f.Add(store.AppendRef(nil, store.Ref{Created: 5, Expires: 6}))
+	f.Add(store.AppendPlace(nil, sampleItem()))
 	f.Add(store.AppendProgress(nil, carillon.Progress{Applied: 5, Settled: 6}))
 	f.Add(store.AppendOutcome(nil, dueOutcome()))
 	f.Add(store.AppendItem(nil, parkedItem()))
@@ -77,6 +78,19 @@ func FuzzRows(f *testing.F) {
 		try("reference", func(b []byte) ([]byte, error) {
 			r, err := store.DecodeRef(b)
 			return store.AppendRef(nil, r), err
+		})
+		try("place", func(b []byte) ([]byte, error) {
+			var it carillon.Item
+			r, whole, err := store.DecodePlace(b, &it)
+			if head, err2 := store.DecodeRef(b); err == nil && (err2 != nil || head != r) {
+				t.Errorf("its head alone is %v, %v", head, err2)
+			}
+			if !whole {
+				return store.AppendRef(nil, r), err
+			}
+			// The reference has an expiry of its own, which in what we write is the item's.
+			it.Next = carillon.Next{}
+			return store.AppendItem(store.AppendRef(nil, r), &it), err
 		})
 		try("hint", func(b []byte) ([]byte, error) {
 			kind, expires, err := store.DecodeHint(b)

@@ -169,6 +169,7 @@ func TestGoldenRows(t *testing.T) {
 		"outcome opened " + hex.EncodeToString(store.AppendOutcome(nil, openedOutcome())),
 		"sync " + hex.EncodeToString(store.AppendSync(nil, sampleSync())),
 		"ended " + hex.EncodeToString(sampleEnded()),
+		"place " + hex.EncodeToString(store.AppendPlace(nil, sampleItem())),
 		"ended from " + hex.EncodeToString(store.AppendEndedFrom(nil, store.EndedRowAt(accepted))),
 	})
 }
@@ -193,6 +194,25 @@ func TestRowsOfBeforeHints(t *testing.T) {
 	err = store.DecodeItem(row("011803f6f9b2e5bd688090e4c004040a010570686f6e656102010601c701c8010c06626f6479"), plainItem().Created, &it)
 	if d := cmp.Diff(plainItem(), &it); err != nil || d != "" {
 		t.Errorf("%v (-want +got)\n%s", err, d)
+	}
+}
+
+// TestPlaceHoldsItsItem: whole but for deliveries and the next version; the row
+// that only leads to it is of before.
+func TestPlaceHoldsItsItem(t *testing.T) {
+	var got carillon.Item
+	want := *sampleItem()
+	ref := store.Ref{Created: want.Created, Expires: want.Expires}
+	f, whole, err := store.DecodePlace(store.AppendPlace(nil, &want), &got)
+	want.Deliveries, want.Next = nil, carillon.Next{}
+	if d := cmp.Diff(&want, &got); err != nil || !whole || f != ref || d != "" {
+		t.Errorf("%v %t %v (-want +got)\n%s", f, whole, err, d)
+	}
+	if f, whole, err := store.DecodePlace(store.AppendRef(nil, ref), &got); f != ref || whole || err != nil {
+		t.Errorf("a row of before: %v %t %v", f, whole, err)
+	}
+	if f, err := store.DecodeRef(store.AppendPlace(nil, &want)); f != ref || err != nil {
+		t.Errorf("its head: %v %v", f, err)
 	}
 }
 

@@ -228,6 +228,7 @@ func (m *model) check(*rapid.T) {
 	}
 	slices.SortFunc(feed, func(a, b carillon.FeedEntry) int { return cmp.Compare(a.Seq, b.Seq) })
 	m.same(feed, m.feed(m.u, 0, 1000))
+	m.checkChanges()
 	var eps []carillon.Endpoint
 	for id, row := range m.endpoints {
 		switch {
@@ -241,6 +242,30 @@ func (m *model) check(*rapid.T) {
 	}
 	slices.SortFunc(eps, func(a, b carillon.Endpoint) int { return cmp.Compare(a.ID, b.ID) })
 	m.same(eps, m.rig.endpoints(m.u))
+}
+
+// checkChanges reads the whole feed: each item once, as it is, at its place.
+func (m *model) checkChanges() {
+	var want, got []*carillon.Item
+	for _, s := range m.live() {
+		it := *m.items[s]
+		it.Deliveries = nil
+		want = append(want, &it)
+	}
+	slices.SortFunc(want, func(a, b *carillon.Item) int { return cmp.Compare(a.Feed, b.Feed) })
+	_, _, err := m.s.Changes(m.u, carillon.FeedRange{To: seq(m.next + 1), Rows: 1000}, func(at carillon.Place, it *carillon.Item) bool {
+		own := *it
+		own.Body = slices.Clone(it.Body)
+		got = append(got, &own)
+		if at != (carillon.Place{At: it.Feed, Created: it.Created}) {
+			m.Errorf("%v at %v", it, at)
+		}
+		return true
+	})
+	if err != nil {
+		m.Fatal(err)
+	}
+	m.same(want, got)
 }
 
 // checkWaits compares the hints that have not expired: others may be swept.

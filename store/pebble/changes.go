@@ -137,9 +137,11 @@ func (c *changes) entry(w *series, at carillon.Seq) (done bool, next carillon.Pl
 	return false, next, nil
 }
 
-// referred is the item that a feed row leads to; nil when it is gone.
+// referred is the item of a feed row. The row holds it, or leads to it when it was
+// written before feed rows did; then it is nil when the item is gone.
 func (c *changes) referred(w *series, at carillon.Seq) (*carillon.Item, error) {
 	var ref store.Ref
+	whole := false
 	for i := range w.strands {
 		st := &w.strands[i]
 		if !st.valid || st.at != at {
@@ -149,9 +151,12 @@ func (c *changes) referred(w *series, at carillon.Seq) (*carillon.Item, error) {
 		if err != nil {
 			return nil, err
 		}
-		if ref, err = store.DecodeRef(row); err != nil {
+		if ref, whole, err = store.DecodePlace(row, &c.item); err != nil {
 			return nil, err
 		}
+	}
+	if whole {
+		return &c.item, nil
 	}
 	var key [keyRoom]byte
 	row, err := get(c.view, store.AppendItemKey(key[:0], store.GenerationOf(ref.Expires, c.s.width), c.user, ref.Created))

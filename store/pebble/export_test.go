@@ -6,6 +6,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"carillon"
+	"carillon/store"
 )
 
 // OpenFS is Open on another file system.
@@ -33,6 +34,13 @@ func (s *Store) Keys() (n int, err error) {
 		n++
 	}
 	return n, it.Error()
+}
+
+// PlaceOfBefore writes an item's place in the feed as it was when it only led to
+// the item.
+func (s *Store) PlaceOfBefore(u carillon.User, it *carillon.Item) error {
+	key := store.AppendFeedKey(nil, store.GenerationOf(it.Expires, s.width), u, it.Feed, it.Created)
+	return s.db.Set(key, store.AppendRef(nil, store.Ref{Created: it.Created, Expires: it.Expires}), nil)
 }
 
 // SortAway begins to sort to disk what stands in memory, and does not wait.

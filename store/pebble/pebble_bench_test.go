@@ -134,6 +134,57 @@ func benchmarkWrite(b *testing.B, log pebble.EndedConfig) {
 	b.ReportMetric(float64(s.Stats().DiskBytes)/float64(rows), "disk-B/row")
 }
 
+// BenchmarkChange changes items of before one after the other, in batches of 500
+// as many users' reads come in, and waits for compaction at the end; the columns
+// are those of BenchmarkWrite.
+func BenchmarkChange(b *testing.B) {
+	const size, all = 500, 100_000
+	clock := &carillon.Clock{}
+	s := open(b, pebble.Config{Dir: b.TempDir()}, clock)
+	g := newBatches(size, clock.UnixMilli())
+	items, owners := make([]carillon.Item, 0, all), make([]carillon.User, 0, all)
+	for len(items) < all {
+		rows := g.next()
+		if err := s.Write(rows, false); err != nil {
+			b.Fatal(err)
+		}
+		for i := range rows.Items {
+			items, owners = append(items, *rows.Items[i].Item), append(owners, rows.Items[i].User)
+		}
+	}
+	if err := s.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	before := s.Stats().DiskBytes
+	began, n, rows := used(), 0, carillon.Rows{Items: make([]carillon.ItemRow, size)}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for b.Loop() {
+		g.seq++
+		it := &items[n%all]
+		row := carillon.ItemRow{User: owners[n%all], Item: it, Moved: it.Expires, Was: it.Feed}
+		it.Feed = carillon.MakeSeq(1, g.seq)
+		it.State.Apply(carillon.Change{Read: carillon.Unset + carillon.Mark(n/all+1)%2}, it.Feed, g.now+9)
+		rows.Items[n%size] = row
+		if n++; n%size == 0 {
+			if err := s.Write(&rows, n%(100*size) == 0); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.StopTimer()
+	if err := s.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	for s.Busy() {
+		if err := clock.Sleep(b.Context(), 10*time.Millisecond); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64((used()-began).Nanoseconds())/1000/float64(n), "cpu-µs/row")
+	b.ReportMetric(float64(s.Stats().DiskBytes-before)/float64(min(n, all)), "disk-B/item")
+}
+
 // filled is a store with a few items and an endpoint for each of the users.
 func filled(b *testing.B) (*pebble.Store, *batches) {
 	b.Helper()

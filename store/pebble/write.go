@@ -126,7 +126,11 @@ func batchBytes(rows *carillon.Rows) int {
 		len(rows.Floors)+2*len(rows.Syncs)+len(rows.Owners)+len(rows.Dues)+len(rows.Parked)+len(rows.Ledger)+len(rows.Positions)+len(rows.Broadcasts)) +
 		endedOverhead*len(rows.Ended)
 	for i := range rows.Items {
-		n += len(rows.Items[i].Item.Body)
+		it := rows.Items[i].Item
+		n += len(it.Body)
+		if store.Version(it) != it.Created { // once more at its place in the feed
+			n += rowOverhead + len(it.Body)
+		}
 	}
 	return n
 }
@@ -201,11 +205,10 @@ func (w *writer) item(row *carillon.ItemRow) error {
 }
 
 // refs writes the rows that lead to an item: by its derived id, and by its place
-// in the feed when it moved there. An item that is deleted leaves its id to
+// in the feed when it moved there, which holds the item too. An item that is deleted leaves its id to
 // another.
 func (w *writer) refs(row *carillon.ItemRow, old store.Generation, moved bool) error {
 	it := row.Item
-	w.value = store.AppendRef(w.value[:0], store.Ref{Created: it.Created, Expires: it.Expires})
 	put := func(k store.Kind, key func(g store.Generation) []byte) error {
 		if moved {
 			w.key = key(old)
@@ -221,6 +224,7 @@ func (w *writer) refs(row *carillon.ItemRow, old store.Generation, moved bool) e
 		return w.b.Set(w.key, w.value, nil)
 	}
 	if !it.ID.IsZero() {
+		w.value = store.AppendRef(w.value[:0], store.Ref{Created: it.Created, Expires: it.Expires})
 		err := put(store.KindID, func(g store.Generation) []byte { return store.AppendIDKey(w.key[:0], g, row.User, it.ID) })
 		if err != nil {
 			return err
@@ -236,6 +240,7 @@ func (w *writer) refs(row *carillon.ItemRow, old store.Generation, moved bool) e
 	if at == it.Created {
 		return nil
 	}
+	w.value = store.AppendPlace(w.value[:0], it)
 	return put(store.KindFeed, func(g store.Generation) []byte { return store.AppendFeedKey(w.key[:0], g, row.User, at, it.Created) })
 }
 
