@@ -435,7 +435,7 @@ func (s *shard) repeated(r *resident, seq carillon.Seq) bool {
 // they were planned for.
 func (s *shard) redrive(p *pending, old *carillon.Item) {
 	p.written = true
-	p.item.Planned, p.item.State, p.item.Feed = old.Planned, old.State, old.Feed
+	p.item.Planned, p.item.State, p.item.Feed, p.item.Expires = old.Planned, old.State, old.Feed, old.Expires
 	why, handled := old.State.Handled()
 	handled = handled && (old.State.Deleted || !p.note.LocalState) && !unsuppressed
 	if handled {

@@ -21,6 +21,45 @@ func (r *rig) told(content carillon.Seq) map[string]int {
 	return got
 }
 
+// A scheduled version lengthens the life of the row that it rests in; what
+// replaces both while a push of the first is unanswered takes the place of that
+// row, wherever it expires, or the store would leave it behind.
+func TestReplacementOfLengthened(t *testing.T) {
+	t.Run("as it goes", func(t *testing.T) { lengthened(t, false) })
+	t.Run("after a replay", func(t *testing.T) { lengthened(t, true) })
+}
+
+func lengthened(t *testing.T, replayed bool) {
+	t.Helper()
+	run(t, func(r *rig) {
+		u := user("dev.alice")
+		first, later := r.keyed(u, "1", "meeting", 1), r.scheduled(u, "2", 2, time.Minute)
+		later.rec.Notification.Expires = first.rec.Notification.Expires + (20 * 24 * time.Hour).Milliseconds()
+		r.feed(r.joins(u, "phone", carillon.IOS))
+		created := r.feed(first)
+		r.pass(time.Second)
+		r.feed(later)
+		r.pass(time.Second)
+		if got := r.store.item(u, created).Expires; got != later.rec.Notification.Expires {
+			t.Errorf("it expires at %d, its next version at %d", got, later.rec.Notification.Expires)
+		}
+		if replayed {
+			r.stop()
+			r = newRigAt(r.t, Config{Shards: 2}, r.store, created, r.next)
+			defer r.stop()
+			r.feed(first, later)
+			r.pass(time.Second)
+		}
+		at := r.feed(r.keyed(u, "3", "meeting", 3)) // the store refuses a wrong expiry of the row before
+		r.pass(time.Second)
+		if it := r.store.item(u, created); it.Content != at {
+			t.Errorf("the row is of %s, want %s", it.Content, at)
+		}
+		r.v.answer(t, "phone", carillon.Outcome{Class: carillon.Accepted})
+		r.v.answer(t, "phone", carillon.Outcome{Class: carillon.Accepted})
+	})
+}
+
 // What an older version leaves waiting, parked or to be tried again, is over
 // with the row of the version that replaces it, and not when its hint comes up:
 // of a shut lane that may be hours later.

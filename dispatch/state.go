@@ -111,7 +111,7 @@ func (s *shard) keepState(t *touched) {
 	t.item.State, t.item.Feed = t.state, t.version()
 	for p := t.r.pendings; p != nil; p = p.next { // who replaces it asks these
 		if !p.clear && p.item.Created == t.item.Created && p.item.Content == t.item.Content {
-			p.item.State, p.item.Feed = t.item.State, t.item.Feed
+			p.item.State, p.item.Feed, p.item.Expires = t.item.State, t.item.Feed, t.item.Expires
 		}
 	}
 	if t.p != nil {

@@ -197,6 +197,10 @@ func (h *household) step() {
 		h.crash()
 		return
 	}
+	if quiet { // before a release that came due makes another version the present one
+		h.wanted(h.r.v.all()[was:])
+	}
+	was = len(r.v.all())
 	h.caused()
 	if quiet {
 		h.wanted(h.r.v.all()[was:])
