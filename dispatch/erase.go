@@ -43,6 +43,8 @@ func (s *shard) erase(r *resident, rec record) {
 			s.suppress(p, whyErased)
 		}
 	}
+	clear(r.keyed)
+	r.keyed = r.keyed[:0] // what comes is no later version of these
 	j := &joint{win: rec.win, r: r, parts: 1}
 	for i := range r.entry.endpoints {
 		if e := &r.entry.endpoints[i]; e.Address != "" {

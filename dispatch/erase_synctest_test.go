@@ -103,3 +103,24 @@ func TestRunEndsWithItsSource(t *testing.T) {
 		}
 	})
 }
+
+// A notification that is sent after its user was erased is none of those before,
+// though a vendor still has one of the same key.
+func TestErasedKeyBeginsAnew(t *testing.T) {
+	run(t, func(r *rig) {
+		u := user("alice")
+		r.feed(r.joins(u, "phone", carillon.IOS), r.keyed(u, "before", "k", 1)) // no answer
+		r.flush()
+		r.feed(erases(u), r.joins(u, "phone", carillon.IOS))
+		seq := r.feed(r.keyed(u, "after", "k", 2))
+		r.flush()
+		if it := r.store.item(u, seq); it == nil || it.Content != seq {
+			t.Errorf("its row is %+v", it)
+		}
+		r.v.answer(t, "phone", carillon.Outcome{Class: carillon.Accepted})
+		r.flush()
+		if n := len(r.store.items[u]); n != 1 {
+			t.Errorf("%d items", n)
+		}
+	})
+}
