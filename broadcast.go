@@ -60,8 +60,9 @@ const WhyCancelled = "cancelled"
 
 // BroadcastCounts counts what became of a broadcast. They are absolute.
 type BroadcastCounts struct {
-	// Notifications are the users that it reached: each has one.
-	Notifications int64
+	// Notifications are the users that it reached: each has one. Scheduled are those
+	// of them whose time has not come.
+	Notifications, Scheduled int64
 	// Planned are its deliveries, Terminal those that are over, by class.
 	Planned  int64
 	Terminal [Classes]int64
@@ -70,6 +71,7 @@ type BroadcastCounts struct {
 // Add adds other counts.
 func (c *BroadcastCounts) Add(o *BroadcastCounts) {
 	c.Notifications += o.Notifications
+	c.Scheduled += o.Scheduled
 	c.Planned += o.Planned
 	for i, n := range o.Terminal {
 		c.Terminal[i] += n

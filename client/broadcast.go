@@ -54,10 +54,12 @@ type Broadcast struct {
 	Whole    bool  `json:"whole"`
 	// Notifications are the users that it reached, each has one; Planned are its
 	// deliveries, Waiting those that are not over, Outcomes the others by class.
-	Notifications int64            `json:"notifications"`
-	Planned       int64            `json:"planned"`
-	Waiting       int64            `json:"waiting"`
-	Outcomes      map[string]int64 `json:"outcomes"`
+	Notifications int64 `json:"notifications"`
+	// Scheduled are those of the notifications whose time has not come.
+	Scheduled int64            `json:"scheduled"`
+	Planned   int64            `json:"planned"`
+	Waiting   int64            `json:"waiting"`
+	Outcomes  map[string]int64 `json:"outcomes"`
 	// MaxPerSecond is its pace, 0 for none. PerSecond is how many deliveries ended a
 	// second, lately; ETA when the rest has at that rate, zero when nobody knows.
 	MaxPerSecond int       `json:"maxPerSecond"`

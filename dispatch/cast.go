@@ -92,11 +92,26 @@ func (s *shard) countPlanned(p *pending) {
 		return
 	}
 	c := s.count(p.k, p.r.user.Host, p.note.Broadcast, p.item.Expires)
-	c.counts.Notifications++
 	c.counts.Planned += int64(len(p.item.Deliveries))
+	if p.item.Content != p.item.Created { // released: it was counted when it was scheduled
+		c.counts.Scheduled--
+		return
+	}
+	c.counts.Notifications++
+	if p.item.Scheduled {
+		c.counts.Scheduled++
+	}
 	s.rows.Members = append(s.rows.Members, carillon.MemberRow{
 		Partition: p.k.partition, Host: c.part.host, ID: c.part.id, Created: p.item.Created, UserID: p.r.user.ID, Expires: p.item.Expires,
 	})
+}
+
+// countTakenBack counts a broadcast's notification that is taken back before its time
+// came.
+func (s *shard) countTakenBack(k *keeper, host string, n *carillon.Notification, it *carillon.Item) {
+	if n.Broadcast != "" && it.Scheduled {
+		s.count(k, host, n.Broadcast, it.Expires).counts.Scheduled--
+	}
 }
 
 // countEnded counts a delivery that is over, in the batch that writes its outcome.

@@ -257,3 +257,60 @@ func TestBroadcastRecalledBefore(t *testing.T) {
 		}
 	})
 }
+
+// A scheduled broadcast is counted once, as scheduled until its time comes; who loses
+// it before is no more among them.
+func TestBroadcastScheduled(t *testing.T) {
+	run(t, func(r *rig) {
+		r.v.replies(accept)
+		const users = 4
+		for i := range users {
+			u := user(fmt.Sprint("dev.u", i))
+			f := r.casts(u)
+			f.rec.Notification.DeliverAt = r.clock.UnixMilli() + time.Minute.Milliseconds()
+			r.feed(r.joins(u, "i", carillon.IOS), f)
+		}
+		r.flush()
+		if c := r.counted(); c.Notifications != users || c.Scheduled != users || c.Planned != 0 {
+			t.Errorf("before its time: %+v", c)
+		}
+		gone, erased := user("dev.u0"), user("dev.u1")
+		r.feed(deletes(gone, r.d.deps.IDs.Derived(gone, 'b', castID), ""), erases(erased))
+		pass(2 * time.Minute)
+		r.feed(r.releases()...)
+		r.flush()
+		if c := r.counted(); c.Notifications != users || c.Scheduled != 0 || c.Planned != users-2 || c.Terminal[carillon.Accepted] != users-2 {
+			t.Errorf("after its time: %+v", c)
+		}
+		if n := len(r.store.members); n != users-1 {
+			t.Errorf("%d members, want %d", n, users-1)
+		}
+	})
+}
+
+// What waits of a broadcast for a user who is erased is over, whatever it waits for.
+func TestBroadcastErased(t *testing.T) {
+	run(t, func(r *rig) {
+		users := []carillon.User{user("dev.due"), user("dev.parked"), user("dev.queued")}
+		for _, u := range users {
+			r.feed(r.joins(u, "i", carillon.IOS))
+		}
+		r.v.replies(failing)
+		r.feed(r.casts(users[0]))
+		r.flush()
+		r.v.rooms(0)
+		r.feed(r.casts(users[2]))
+		r.d.Steer(host, castID, carillon.Steering{State: carillon.BroadcastPaused})
+		r.feed(r.casts(users[1]))
+		r.flush()
+		for _, u := range users {
+			r.feed(erases(u))
+		}
+		r.v.rooms(1000)
+		pass(time.Minute)
+		r.flush()
+		if c := r.counted(); c.Planned != 3 || c.Ended() != 3 {
+			t.Errorf("counted %+v", c)
+		}
+	})
+}

@@ -94,6 +94,9 @@ func (s *shard) eraseHints(r *resident, it *carillon.Item) {
 		s.d.deps.Log.Error("an item's content cannot be decoded", "user", r.key, "created", it.Created.String(), "error", err)
 	}
 	if note.Broadcast != "" {
+		if !it.State.Deleted {
+			s.countTakenBack(r.k, r.user.Host, &note, it)
+		}
 		s.rows.Members = append(s.rows.Members, carillon.MemberRow{Partition: it.Partition, Host: r.user.Host, ID: note.Broadcast, Created: it.Created, Done: true})
 	}
 	for i := range it.Deliveries {
@@ -101,9 +104,13 @@ func (s *shard) eraseHints(r *resident, it *carillon.Item) {
 		if row.Hint == carillon.HintNone || row.Outcome.Class.Terminal() {
 			continue
 		}
-		if rc := s.takeHint(r, it, row, &note); rc != nil {
+		rc := s.takeHint(r, it, row, &note)
+		if rc != nil {
 			s.removeHint(rc, it.Expires)
 			s.d.metrics.outcome(row.Platform, carillon.Suppressed)
+		}
+		if rc != nil || !r.takesUp(it, row) { // else it is counted as it ends there
+			s.countEnded(r.k, r.user.Host, &note, it, carillon.Suppressed)
 		}
 	}
 	for _, n := range [...]carillon.Next{{Content: it.Content, Body: it.Body}, it.Next} {
@@ -114,6 +121,16 @@ func (s *shard) eraseHints(r *resident, it *carillon.Item) {
 			User: r.user, Created: it.Created, Content: n.Content, Kind: carillon.KindRelease,
 		}})
 	}
+}
+
+// takesUp tells whether a recalled delivery of an item is at hand.
+func (r *resident) takesUp(it *carillon.Item, row *carillon.Delivery) bool {
+	for p := r.pendings; p != nil; p = p.next {
+		if p.recall != nil && p.item.Created == it.Created && p.recall.of(row) {
+			return true
+		}
+	}
+	return false
 }
 
 // eraseHint removes a due row unless a keeper has recalled it: then it finds

@@ -130,7 +130,7 @@ func (m *memory) Items(u carillon.User, before carillon.Seq, n int) ([]*carillon
 	m.mu.Unlock()
 	var items []*carillon.Item
 	for _, c := range slices.Backward(created) {
-		if c < before && len(items) < n {
+		if (before == 0 || c < before) && len(items) < n {
 			it, err := m.Item(u, c)
 			if err != nil {
 				return nil, err

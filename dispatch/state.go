@@ -155,6 +155,8 @@ func (s *shard) changed(r *resident, rec record) {
 		var said carillon.State
 		said.Apply(c.Change, rec.f.Seq, s.rec.At)
 		if _, done := said.Handled(); done {
+			note := s.noteOf(t)
+			s.countTakenBack(rec.win.k, r.user.Host, &note, t.item)
 			s.takeBack(t, rec)
 		}
 		s.finish(r, rec, true)
@@ -204,6 +206,7 @@ func (s *shard) deleted(r *resident, rec record) {
 		return
 	}
 	note := s.noteOf(t)
+	s.countTakenBack(rec.win.k, r.user.Host, &note, t.item)
 	s.takeBack(t, rec)
 	if t.item.Scheduled {
 		s.finish(r, rec, true)

@@ -45,6 +45,9 @@ func (d *Dispatcher) Steer(host, id string, to carillon.Steering) {
 	}
 	d.steers.Store(&next)
 	d.mu.Unlock()
+	if was.paused() && to.State == carillon.BroadcastRunning {
+		d.meters.forget(key) // its rate is of after the pause
+	}
 	if was != nil {
 		d.laneChanged() // what waited may go, or end
 	}
@@ -208,6 +211,13 @@ func (ms *meters) add(key castKey, n, now int64) {
 	}
 	m.at(second)
 	m.counts[second%meterFor] += n
+}
+
+// forget lets the count of a broadcast begin anew.
+func (ms *meters) forget(key castKey) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	delete(ms.of, key)
 }
 
 // rate is what ended a second, over the last ten or since it began.

@@ -340,3 +340,28 @@ func TestScheduledVersion(t *testing.T) {
 		})
 	}
 }
+
+// A scheduled version with a longer life moves the row of the present one, and what
+// replaces that knows where it stands, though a vendor still has it.
+func TestScheduledVersionMovesTheRow(t *testing.T) {
+	run(t, func(r *rig) {
+		u := user("dev.alice")
+		version := func(title string, rid byte, life, in time.Duration) fed {
+			f := r.keyed(u, title, "k", rid)
+			f.rec.Notification.Expires = r.clock.UnixMilli() + life.Milliseconds()
+			if in > 0 {
+				f.rec.Notification.DeliverAt = r.clock.UnixMilli() + in.Milliseconds()
+			}
+			return f
+		}
+		created := r.feed(r.joins(u, "phone", carillon.IOS), version("first", 1, time.Hour, 0)) + 1 // no answer
+		r.flush()
+		r.feed(version("later", 2, 2*time.Hour, time.Minute))
+		r.flush()
+		seq := r.feed(version("at once", 3, time.Hour, 0)) // the store of the test sees a row that is left behind
+		r.flush()
+		if it := r.store.item(u, created); it == nil || it.Content != seq {
+			t.Errorf("its row is %+v", it)
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -134,7 +135,7 @@ func (s *outcomeStream) parse(r *httpapi.Request) (wait time.Duration, err error
 			return 0, carillon.Errorf(carillon.CodeInvalidRequest, name, "no such query option; after, class, host, limit and wait are")
 		}
 	}
-	if s.all = r.Query("class") == ""; !s.all {
+	if s.all = !r.HasQuery("class"); !s.all {
 		for name := range strings.SplitSeq(r.Query("class"), ",") {
 			c, ok := terminalClass(strings.TrimSpace(name))
 			if !ok {
@@ -149,8 +150,8 @@ func (s *outcomeStream) parse(r *httpapi.Request) (wait time.Duration, err error
 		r.SetHeader("Preference-Applied", "odata.maxpagesize="+itoa(n))
 	}
 	if r.HasQuery("limit") {
-		if s.left, err = strconv.Atoi(r.Query("limit")); err != nil || s.left < 1 {
-			return 0, carillon.Errorf(carillon.CodeInvalidRequest, "limit", "how many outcomes are wanted at most: a number from 1")
+		if s.left, err = strconv.Atoi(r.Query("limit")); err != nil || s.left < 1 || s.left > math.MaxInt32 {
+			return 0, carillon.Errorf(carillon.CodeInvalidRequest, "limit", "how many outcomes are wanted at most: a number from 1 to %d", math.MaxInt32)
 		}
 	}
 	if r.HasQuery("wait") {

@@ -115,6 +115,8 @@ func TestOutcomes(t *testing.T) {
 		{"?after=" + now + "AAAA", sender, 400, "after"},
 		{"?class=open", sender, 400, "accepted, suppressed"},
 		{"?limit=0", sender, 400, "limit"},
+		{"?limit=4984931466", sender, 400, "limit"},
+		{"?class=", sender, 400, "class"},
 		{"?wait=31", sender, 400, "0 to 30"},
 		{"?top=1", sender, 400, "top"},
 		{"?host=two.example.com", sender, 403, "may not act for"},

@@ -59,6 +59,7 @@ type casting struct {
 	last    []carillon.Seq   // of each partition
 	ahead   [][]carillon.Seq // the same of each append that may not be settled
 	line    int
+	at      string // what line counts: "line" or "user"
 }
 
 // postBroadcast is POST /api/v1/broadcasts: one content for many users, as one
@@ -86,7 +87,10 @@ func (g *Gateway) postBroadcast(r *httpapi.Request) error {
 			return err
 		}
 	}
-	c := &casting{g: g}
+	c := &casting{g: g, at: "user"}
+	if lines {
+		c.at = "line"
+	}
 	in := bufio.NewReaderSize(body, carillon.MaxRequest+1)
 	head, err := c.head(in, lines)
 	if err != nil {
@@ -105,9 +109,11 @@ func (g *Gateway) postBroadcast(r *httpapi.Request) error {
 	}
 	c.n.Accepted, c.n.Expires = row.Created, row.Expires
 	err = c.users(r.Context(), head, in, lines, r.Now())
+	was := row.Whole
 	row, kept := g.updateBroadcast(r.Context(), c.id, r.Now(), func(row *broadcastRow) error {
 		row.Accepted += c.sum
-		row.Whole, row.Throttled = err == nil, err != nil && carillon.AsError(err).Code == carillon.CodeThrottled
+		row.Whole = err == nil || was && c.sum == 0 // a repeat that brought nothing
+		row.Throttled = err != nil && carillon.AsError(err).Code == carillon.CodeThrottled
 		row.reached(c.last)
 		return nil
 	})
@@ -116,7 +122,11 @@ func (g *Gateway) postBroadcast(r *httpapi.Request) error {
 	}
 	if err != nil {
 		e := *carillon.AsError(err)
-		e.Message += fmt.Sprintf("; %d users are journalled and stay: post the whole again under the key %q, that rings nobody twice", c.sum, c.key)
+		if e.Code == carillon.CodeConflict {
+			e.Message += fmt.Sprintf("; %d users were journalled before", c.sum)
+		} else {
+			e.Message += fmt.Sprintf("; %d users are journalled and stay: post the whole again under the key %q, that rings nobody twice", c.sum, c.key)
+		}
 		return &e
 	}
 	r.SetHeader("Location", "/api/v1/broadcasts/"+c.id)
@@ -141,7 +151,12 @@ func (c *casting) head(in *bufio.Reader, lines bool) (*castHead, error) {
 	if err := dec.Decode(&head); err != nil {
 		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "", `it begins with {"notification":{…}}, perhaps with key and userIds: %s`, jsonFault(err))
 	}
+	_, more := dec.Token()
 	switch {
+	case !errors.Is(more, io.EOF) && lines:
+		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "", "the first line goes on after its JSON object: a user stands on a line of its own")
+	case !errors.Is(more, io.EOF):
+		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "", "the body goes on after its JSON object: users a line are sent with Content-Type: application/x-ndjson")
 	case lines && head.UserIDs != nil:
 		return nil, carillon.Errorf(carillon.CodeInvalidRequest, "userIds", "users stand on lines of their own behind the first")
 	case len(head.Notification) > carillon.MaxRequest:
@@ -194,7 +209,7 @@ func (c *casting) users(ctx context.Context, head *castHead, in *bufio.Reader, l
 		if text = bytes.TrimSpace(text); len(text) > 0 {
 			id, fault := userOf(text)
 			if fault != nil {
-				return carillon.Errorf(carillon.CodeInvalidRequest, "userId", `line %d is neither "dev.alice" nor {"userId":"dev.alice"}`, c.line)
+				return carillon.Errorf(carillon.CodeInvalidRequest, "userId", `line %d is neither "dev.alice" nor {"userId":"dev.alice"}: %s`, c.line, jsonFault(fault))
 			}
 			if err := c.user(ctx, id, now); err != nil {
 				return err
@@ -224,14 +239,16 @@ func userOf(text []byte) (id string, err error) {
 	var line struct {
 		UserID string `json:"userId"`
 	}
-	err = json.Unmarshal(text, &line)
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	err = dec.Decode(&line)
 	return line.UserID, err
 }
 
 func (c *casting) user(ctx context.Context, id string, now int64) error {
 	if err := carillon.ValidateUserID(id); err != nil {
 		e := *carillon.AsError(err)
-		e.Message = fmt.Sprintf("user %d: %s", c.line, e.Message)
+		e.Message = fmt.Sprintf("%s %d: %s", c.at, c.line, e.Message)
 		return &e
 	}
 	u := carillon.User{Host: c.host, ID: id}

@@ -39,13 +39,15 @@ type broadcastAnswer struct {
 	Whole    bool  `json:"whole"`
 	// Notifications are the users reached: each has one.
 	Notifications int64            `json:"notifications"`
+	Scheduled     int64            `json:"scheduled,omitempty"` // of these, those whose time has not come
 	Planned       int64            `json:"planned"`
 	Waiting       int64            `json:"waiting"`
 	Outcomes      map[string]int64 `json:"outcomes"`
 	MaxPerSecond  int              `json:"maxPerSecond,omitempty"`
 	// PerSecond are the deliveries that ended a second in the last ten, ETA when
 	// the rest ends at that rate, and Bound what holds it up: "paused",
-	// "appPaused", "maxPerSecond", "provider", "quota", or nothing.
+	// "appPaused", "maxPerSecond", "provider", "quota", "deliverAt", "retry"
+	// (attempts failed, the next ones are due later), or nothing.
 	PerSecond float64       `json:"ratePerSecond"`
 	ETA       string        `json:"etaDateTime,omitempty"`
 	Bound     string        `json:"boundBy,omitempty"`
@@ -84,10 +86,10 @@ func (g *Gateway) cast(r *httpapi.Request) (row broadcastRow, client string, err
 	}
 	row, ok := g.deps.Broadcasts.find(strings.ToLower(r.Param("bid")))
 	if ok {
-		_, err = g.owned(p, row.Host, "bid")
+		_, err = g.owned(p, row.Host, "id")
 	}
 	if !ok || err != nil {
-		return row, "", carillon.Errorf(carillon.CodeNotFound, "bid", "this app has no broadcast %.40q", r.Param("bid"))
+		return row, "", carillon.Errorf(carillon.CodeNotFound, "id", "this app has no broadcast %.40q", r.Param("bid"))
 	}
 	return row, p.Client, nil
 }
@@ -166,7 +168,7 @@ func (g *Gateway) standing(row *broadcastRow, now int64) (a broadcastAnswer, err
 	to := row.steering()
 	a = broadcastAnswer{
 		ID: row.ID, Host: row.Host, Key: row.Key, State: to.State.String(), Accepted: row.Accepted, Whole: row.Whole,
-		Notifications: c.Notifications, Planned: c.Planned, Waiting: c.Planned - c.Ended(), Outcomes: map[string]int64{},
+		Notifications: c.Notifications, Scheduled: c.Scheduled, Planned: c.Planned, Waiting: c.Planned - c.Ended(), Outcomes: map[string]int64{},
 		MaxPerSecond: row.MaxPerSecond, Created: dateTime(row.Created), Expires: dateTime(row.Expires),
 	}
 	for class, n := range c.Terminal {
@@ -180,30 +182,40 @@ func (g *Gateway) standing(row *broadcastRow, now int64) (a broadcastAnswer, err
 			a.Recall.State = stateFinished
 		}
 	}
-	if to.State != carillon.BroadcastRunning {
-		if to.State == carillon.BroadcastPaused {
-			a.Bound = statePaused
-		}
+	if to.State == carillon.BroadcastCancelled {
 		return a, nil
 	}
-	if over, err := g.over(row, a.Waiting); err != nil || over {
+	if over, err := g.over(row, &c); err != nil || over {
 		a.State = stateFinished
 		return a, err
 	}
+	if to.State == carillon.BroadcastPaused {
+		a.Bound = statePaused
+		return a, nil
+	}
 	pace := g.deps.BroadcastPace(row.Host, row.ID)
 	a.PerSecond, a.Bound = math.Round(pace.PerSecond*10)/10, pace.Bound
-	if a.Bound == "" && row.Throttled {
+	switch {
+	case a.Bound != "":
+	case row.Throttled:
 		a.Bound = "quota"
+	case c.Scheduled > 0 && a.Waiting == 0:
+		a.Bound = "deliverAt"
+	case row.Whole && a.PerSecond == 0: // what waits is nowhere but in the index of what is due
+		a.Bound = "retry"
 	}
-	if row.Whole && pace.PerSecond > 0 {
+	if a.Bound == "maxPerSecond" { // what it was lately may be of another pace
+		pace.PerSecond = float64(row.MaxPerSecond)
+	}
+	if row.Whole && pace.PerSecond > 0 && c.Scheduled == 0 {
 		a.ETA = dateTime(now + int64(float64(a.Waiting)/pace.PerSecond*1000))
 	}
 	return a, nil
 }
 
-// over tells whether all of a running broadcast was posted, planned, and ended.
-func (g *Gateway) over(row *broadcastRow, waiting int64) (bool, error) {
-	if !row.Whole || waiting > 0 {
+// over tells whether all of a broadcast was posted, planned, and ended.
+func (g *Gateway) over(row *broadcastRow, c *carillon.BroadcastCounts) (bool, error) {
+	if !row.Whole || c.Scheduled > 0 || c.Planned > c.Ended() {
 		return false, nil
 	}
 	for p, seq := range row.Last {
@@ -262,8 +274,10 @@ func (b *castChange) apply(row *broadcastRow, now int64) error {
 		return carillon.Errorf(carillon.CodeInvalidRequest, "state", "%.40q is not one of running, paused, cancelled", state)
 	case b.Recall && b.State != nil && state != stateCancelled:
 		return carillon.Errorf(carillon.CodeInvalidRequest, "state", "what is recalled is cancelled: it cannot be %s", state)
-	case row.Cancelled && (state == stateRunning || state == statePaused || b.MaxPerSecond != nil):
+	case row.Cancelled && (state == stateRunning || state == statePaused):
 		return carillon.Errorf(carillon.CodeConflict, "state", "it is cancelled, for good: post it under another key")
+	case row.Cancelled && b.MaxPerSecond != nil:
+		return carillon.Errorf(carillon.CodeConflict, "maxPerSecond", "it is cancelled, for good: nothing of it goes out any more")
 	}
 	if b.MaxPerSecond != nil {
 		pace := 0
@@ -293,7 +307,7 @@ func (g *Gateway) updateBroadcast(ctx context.Context, id string, now int64, cha
 	defer g.castMu.Unlock()
 	row, ok := g.deps.Broadcasts.find(id)
 	if !ok {
-		return row, carillon.Errorf(carillon.CodeNotFound, "bid", "this app has no broadcast %.40q", id)
+		return row, carillon.Errorf(carillon.CodeNotFound, "id", "this app has no broadcast %.40q", id)
 	}
 	if err := change(&row); err != nil {
 		return row, err
@@ -317,7 +331,8 @@ func (g *Gateway) keepBroadcast(ctx context.Context, row *broadcastRow, now int6
 	return g.deps.Table.Put(ctx, rows...)
 }
 
-// open finds or makes the row of a broadcast that is being posted.
+// open finds or makes the row of a broadcast that is being posted; it gives the row
+// as it was before.
 func (g *Gateway) open(r *httpapi.Request, p *auth.Principal, c *casting) (row broadcastRow, err error) {
 	now := r.Now()
 	g.castMu.Lock()
@@ -338,6 +353,7 @@ func (g *Gateway) open(r *httpapi.Request, p *auth.Principal, c *casting) (row b
 	case row.Cancelled:
 		return row, carillon.Errorf(carillon.CodeConflict, "key", "this broadcast is cancelled, for good: post it under another key")
 	}
-	row.Whole, row.Throttled = false, false
-	return row, g.keepBroadcast(r.Context(), &row, now)
+	posting := row
+	posting.Whole, posting.Throttled = false, false
+	return row, g.keepBroadcast(r.Context(), &posting, now)
 }

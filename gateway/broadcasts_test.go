@@ -70,14 +70,20 @@ func TestBroadcastDoor(t *testing.T) {
 		{`{"userIds":["dev.alice",""],` + note + `}`, 400, "userId", "post the whole again"},
 		{`{"users":[],` + note + `}`, 400, "", "no member"},
 		{`{"userIds":["dev.alice"]}`, 400, "", "empty"},
+		{`{"key":"lines",` + note + "}\n\"dev.alice\"", 400, "", "x-ndjson"},
 		{`{"notification":{"targetHostName":"app.example.com","payload":{}}}`, 400, "notification.payload", "rawContent"},
 		{`{"userIds":["dev.alice"],` + strings.Replace(note, "app.example", "foreign.example", 1) + `}`, 403, "notification.targetHostName", "may not act"},
 	} {
 		r.refused(r.call("POST", "/api/v1/broadcasts", tok, tt.body), tt.status, tt.target, tt.says)
 	}
 	r.refused(r.call("POST", "/api/v1/broadcasts", tok, lines+"\n17\n", "Content-Type", "application/x-ndjson"), 400, "userId", "line 5")
+	r.refused(r.call("POST", "/api/v1/broadcasts", tok, lines+"\n{\"user\":\"dev.bob\"}\n", "Content-Type", "application/x-ndjson"), 400, "userId", "line 5")
+	r.refused(r.call("POST", "/api/v1/broadcasts", tok, strings.Replace(lines, "}\n", "} x\n", 1), "Content-Type", "application/x-ndjson"), 400, "", "line of its own")
 	path := "/api/v1/broadcasts/" + id
-	r.refused(r.call("GET", path, r.token(auth.DevClaims{Client: "client-3"}), ""), 404, "bid", "no broadcast")
+	if a := r.want(r.call("GET", path, tok, ""), 200); !strings.Contains(string(a.body), `"whole":true`) {
+		t.Errorf("after repeats that brought nothing: %s", a.body)
+	}
+	r.refused(r.call("GET", path, r.token(auth.DevClaims{Client: "client-3"}), ""), 404, "id", "no broadcast")
 	r.refused(r.call("PATCH", path, tok, `{"state":"gone"}`), 400, "state", "gone")
 	for range 2 {
 		if a := r.want(r.call("PATCH", path, tok, `{"state":"cancelled"}`), 200); a.str("state") != "cancelled" || states[id].State != carillon.BroadcastCancelled {
@@ -119,7 +125,7 @@ func TestBroadcastSteered(t *testing.T) {
 		`{}`:                                {400, ""},
 		`{"state":"running"}`:               {409, "state"},
 		`{"state":"running","recall":true}`: {400, "state"},
-		`{"maxPerSecond":5}`:                {409, "state"},
+		`{"maxPerSecond":5}`:                {409, "maxPerSecond"},
 		`{"state":"stopped"}`:               {400, "state"},
 	} {
 		r.refused(r.call("PATCH", path, tok, body), tt.status, tt.target, "")

@@ -71,13 +71,13 @@ func BroadcastExpires(b []byte) (int64, error) {
 
 // AppendCounts appends the row of what a shard counted of a broadcast: format,
 // expires, notifications, planned, then the number of classes that are
-// counted and for each its class and count.
+// counted and for each its class and count, then the scheduled ones.
 func AppendCounts(dst []byte, c *carillon.BroadcastCounts, expires int64) []byte {
 	dst = binary.AppendVarint(append(dst, rowFormat), expires)
 	for _, n := range [...]int64{c.Notifications, c.Planned} {
 		dst = binary.AppendVarint(dst, n)
 	}
-	return appendClasses(dst, &c.Terminal)
+	return binary.AppendVarint(appendClasses(dst, &c.Terminal), c.Scheduled)
 }
 
 // DecodeCounts reads such a row.
@@ -87,6 +87,9 @@ func DecodeCounts(b []byte) (c carillon.BroadcastCounts, expires int64, err erro
 	expires = r.varint()
 	c.Notifications, c.Planned = r.varint(), r.varint()
 	r.classes(&c.Terminal)
+	if len(r.b) > 0 { // none in rows of before there were
+		c.Scheduled = r.varint()
+	}
 	return c, expires, r.err("broadcast")
 }
 

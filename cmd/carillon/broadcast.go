@@ -31,6 +31,7 @@ type castStatus struct {
 	Accepted      int64            `json:"accepted"`
 	Whole         bool             `json:"whole"`
 	Notifications int64            `json:"notifications"`
+	Scheduled     int64            `json:"scheduled,omitempty"`
 	Planned       int64            `json:"planned"`
 	Waiting       int64            `json:"waiting"`
 	Outcomes      map[string]int64 `json:"outcomes"`
@@ -59,7 +60,7 @@ func (c *castStatus) print(w io.Writer) {
 		state += ", held up by " + c.Bound
 	}
 	line("state", "%s", state)
-	line("users", "%d journalled, %d reached", c.Accepted, c.Notifications)
+	line("users", "%d journalled, %d reached, %d of them later", c.Accepted, c.Notifications, c.Scheduled)
 	line("deliveries", "%d planned, %d waiting", c.Planned, c.Waiting)
 	for _, class := range slices.Sorted(maps.Keys(c.Outcomes)) {
 		line("", "%d %s", c.Outcomes[class], class)
