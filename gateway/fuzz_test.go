@@ -41,6 +41,45 @@ func FuzzRegistration(f *testing.F) {
 	})
 }
 
+// FuzzState: what is taken as a change or an acknowledgement is JSON that says
+// something, and says what encoding/json reads; what is not tells why.
+func FuzzState(f *testing.F) {
+	for _, seed := range []string{
+		`{"readState":true,"userActionState":"dismissed","@odata.type":"#x"}`, `{"readState":"Unread"}`, `{"before":"AQAD","readState":false}`,
+		`{"ids":["00666c16-92a7-8f27-95fc-861aca96aa9e"],"userActionState":"None"}`, `{"position":"AQAD","opened":["00666c16-92a7-8f27-95fc-861aca96aa9e"],"x":[]}`, `{}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var std map[string]any
+		valid := json.Unmarshal(body, &std) == nil
+		check := func(what string, err error, ids []carillon.ID, name, text, member string) {
+			switch {
+			case err != nil:
+				if e := carillon.AsError(err); e.Message == "" || e.Code != carillon.CodeInvalidRequest {
+					t.Errorf("%s: %q: %v", what, body, err)
+				}
+				return
+			case !valid:
+				t.Errorf("%s: %q was taken, but is no JSON", what, body)
+			}
+			list, _ := std[member].([]any)
+			if want, _ := std[name].(string); text != want || len(ids) != len(list) || len(ids) > maxStateIDs {
+				t.Errorf("%s: %q: %q, want %q; %d ids, want %d", what, body, text, want, len(ids), len(list))
+			}
+		}
+		var one, many stateBody
+		check("one", one.decode(body, false), nil, "", "", "")
+		err := many.decode(body, true)
+		check("many", err, many.ids, "before", many.before, "ids")
+		if err == nil && many.change == (carillon.Change{}) {
+			t.Errorf("%q changes nothing", body)
+		}
+		var ack ackBody
+		check("ack", ack.decode(body), ack.ids, "position", ack.position, "opened")
+	})
+}
+
 // FuzzBulk: every line that is not blank is answered in its place, every good
 // one becomes a record that decodes to what a line alone would become, and the
 // reply is JSON.

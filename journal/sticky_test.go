@@ -77,3 +77,19 @@ func TestStickyDealsEvenly(t *testing.T) {
 		}
 	})
 }
+
+// FuzzUserData: whatever members say that they held, each partition is dealt once
+// and the shares are even.
+func FuzzUserData(f *testing.F) {
+	a, b := member("a", 3, 0, 1, 2), member("b", 4, 2, 3)
+	f.Add(a.UserData, b.UserData)
+	f.Add([]byte{0, 0, 0}, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		const partitions = 5
+		got := deal(partitions, kafka.GroupMember{ID: "a", Topics: []string{topic}, UserData: a}, kafka.GroupMember{ID: "b", Topics: []string{topic}, UserData: b})
+		all := slices.Sorted(slices.Values(append(slices.Clone(got["a"]), got["b"]...)))
+		if !slices.Equal(all, []int{0, 1, 2, 3, 4}) || max(len(got["a"]), len(got["b"])) > partitions/2+1 {
+			t.Errorf("%x and %x are dealt %v", a, b, got)
+		}
+	})
+}

@@ -22,6 +22,7 @@ func FuzzRows(f *testing.F) {
 	f.Add(store.AppendRef(nil, store.Ref{Created: 5, Expires: 6}))
 	f.Add(store.AppendPlace(nil, sampleItem()))
 	f.Add(store.AppendProgress(nil, carillon.Progress{Applied: 5, Settled: 6}))
+	f.Add(store.AppendMember(nil, &carillon.MemberRow{UserID: "dev.alice", Expires: accepted}))
 	f.Add(store.AppendOutcome(nil, dueOutcome()))
 	f.Add(store.AppendItem(nil, parkedItem()))
 	f.Add(store.AppendHint(nil, carillon.KindTap, accepted))
@@ -140,6 +141,16 @@ func FuzzRows(f *testing.F) {
 			c, expires, err := store.DecodeCounts(b)
 			return store.AppendCounts(nil, &c, expires), err
 		})
+		try("member", func(b []byte) ([]byte, error) {
+			m := carillon.MemberRow{Partition: 3, Host: "a.example", ID: "cast", Created: 77}
+			key := store.AppendMemberKey(nil, &m)
+			var got carillon.MemberRow
+			err := store.DecodeMember(key, b, &got)
+			if err == nil && got.Created != m.Created {
+				t.Errorf("a member of %s is at %s", m.Created, got.Created)
+			}
+			return store.AppendMember(nil, &got), err
+		})
 		try("progress", func(b []byte) ([]byte, error) {
 			p, err := store.DecodeProgress(b, 0)
 			return store.AppendProgress(nil, p), err
@@ -156,6 +167,8 @@ func FuzzKeys(f *testing.F) {
 	f.Add(store.AppendParkedKey(nil, sampleParked()))
 	f.Add(store.AppendLedgerKey(nil, 3, 5))
 	f.Add(store.AppendEndedKey(nil, 3, 5))
+	f.Add(store.AppendFeedKey(nil, 3, alice, 9, 5))
+	f.Add(store.AppendErasingKey(nil, 3, 5))
 	f.Fuzz(func(t *testing.T, key []byte) {
 		var due carillon.DueRow
 		if store.ReadDueKey(key, &due) {
@@ -172,6 +185,20 @@ func FuzzKeys(f *testing.F) {
 		if n > len(key) || n < len(key) && store.SplitKey(key[:n]) != n {
 			t.Errorf("%x splits at %d, its prefix at %d", key, n, store.SplitKey(key[:n]))
 		}
+		store.ReadUser(key, n)
+		if e, ok := store.ReadFeedKey(key[n:]); ok {
+			again := store.AppendFeedKey(nil, 3, alice, e.Seq, e.Created)
+			if back, ok := store.ReadFeedKey(again[store.SplitKey(again):]); !ok || back != e {
+				t.Errorf("%x was read as %v, then as %v", key, e, back)
+			}
+		}
+		if at, _, ok := store.NewestFirst(key[n:]); ok {
+			if back, _, ok := store.NewestFirst(store.AppendNewestFirst(nil, at)); !ok || back != at {
+				t.Errorf("%x was read as %v, then as %v", key, at, back)
+			}
+		}
+		store.ReadErasing(key, key[n:])
+		_ = store.DecodeMember(key, key[n:], &carillon.MemberRow{})
 		store.ReadOutcomeKey(key[n:], &carillon.OutcomeRow{})
 		store.ReadDirectoryKey(key)
 	})

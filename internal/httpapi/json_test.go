@@ -126,6 +126,29 @@ func BenchmarkAppendNotification(b *testing.B) {
 	}
 }
 
+// FuzzETag: whatever a caller sends is a version or none; those of ETag are read
+// back, weak or not.
+func FuzzETag(f *testing.F) {
+	for _, s := range []string{`W/"68hqlcqv8"`, `"1"`, `"`, `W/`, `""`, `"-1"`, `"zzzzzzzzzzzzzz"`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		seq, ok := httpapi.ParseETag(s)
+		if !ok {
+			return
+		}
+		if seq == 0 {
+			t.Errorf("%q is the version of no record", s)
+		}
+		weak := httpapi.ETag(seq, &carillon.State{})
+		for _, tag := range []string{weak, strings.TrimPrefix(weak, "W/")} {
+			if again, _ := httpapi.ParseETag(tag); again != seq {
+				t.Errorf("%q is %v, its tag %q %v", s, seq, tag, again)
+			}
+		}
+	})
+}
+
 func FuzzPosition(f *testing.F) {
 	for _, p := range []carillon.Position{{}, {Partition: 63, Seq: carillon.MakeSeq(1, 12345)}, {Partition: 65535, Seq: carillon.MakeSeq(carillon.MaxEpoch, carillon.MaxOffset)}} {
 		s := httpapi.EncodePosition(p)
