@@ -79,19 +79,6 @@ func serversNameUsers(t *testing.T, s *site) {
 	s.call(t, s.app, "DELETE", "/api/v1/users/"+p.id+"/endpoints/phone", nil).want(t, 204)
 }
 
-func notBuilt(t *testing.T, s *site) {
-	p := s.person(t, "early")
-	for _, c := range []struct{ method, path, feature string }{
-		{"GET", "/api/v1/broadcasts", "broadcasts"},
-	} {
-		var body any
-		if c.method != "GET" {
-			body = map[string]any{}
-		}
-		s.call(t, p.token, c.method, c.path, body).refuses(t, 501, c.feature, "not built yet")
-	}
-}
-
 func wrongPrefix(t *testing.T, s *site) {
 	p := s.person(t, "lost")
 	for _, c := range []struct{ method, path, right string }{

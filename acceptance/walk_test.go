@@ -41,7 +41,6 @@ func walk(t *testing.T, args ...string) {
 		{"validate only", validateOnly},
 		{"subscription id", subscriptionID},
 		{"servers name the user", serversNameUsers},
-		{"not built yet", notBuilt},
 		{"wrong prefix", wrongPrefix},
 		{"bad requests", badRequests},
 		{"expiry", expiry}, // last: it moves the clock of the process
