@@ -332,7 +332,7 @@ func (s *shard) identify(r *resident, rec record, replay bool) (created carillon
 		return 0, nil, false
 	}
 	if n := &s.rec.Notification; n.Broadcast != "" && n.AppNotificationID == "" {
-		return s.identifyCast(r, seq)
+		return s.identifyCast(r, seq, replay)
 	}
 	if id := s.rec.Notification.ID; !id.IsZero() {
 		p := r.newest(id, seq)

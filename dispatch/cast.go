@@ -34,7 +34,7 @@ func (s *shard) cancel(d *delivery) { s.end(d, abandoned(d.row().Outcome, carill
 
 // identifyCast is identify for a broadcast's notification: a user has one of each
 // broadcast, whoever posts it again and whatever he did with it.
-func (s *shard) identifyCast(r *resident, seq carillon.Seq) (created carillon.Seq, old *carillon.Item, ok bool) {
+func (s *shard) identifyCast(r *resident, seq carillon.Seq, replay bool) (created carillon.Seq, old *carillon.Item, ok bool) {
 	id := s.rec.Notification.ID
 	for _, p := range r.keyed {
 		if p.item.ID == id && p.item.Content != seq {
@@ -50,15 +50,19 @@ func (s *shard) identifyCast(r *resident, seq carillon.Seq) (created carillon.Se
 	switch {
 	case s.broken:
 		return 0, nil, false
-	case !found && s.d.steering(r.user.Host, s.rec.Notification.Broadcast).recalled():
-		return 0, nil, false // it came behind the recall
+	case !found && !replay && s.d.steering(r.user.Host, s.rec.Notification.Broadcast).recalled():
+		// It came behind the recall. In a replay it may have rung already: it is planned,
+		// ends as cancelled, and is taken back.
+		return 0, nil, false
 	case !found:
 		return seq, nil, true
 	case created != seq:
 		s.d.metrics.duplicates.Inc()
 		return 0, nil, false
 	}
-	return seq, s.present(r, seq), true
+	// Of a scheduled one the release may have come since, and its deletion.
+	old = s.present(r, seq)
+	return seq, old, old != nil && old.Content == seq
 }
 
 // count finds what the shard has counted of a broadcast. The strings may alias a
@@ -101,16 +105,22 @@ func (s *shard) countPlanned(p *pending) {
 	if p.item.Scheduled {
 		c.counts.Scheduled++
 	}
-	s.rows.Members = append(s.rows.Members, carillon.MemberRow{
-		Partition: p.k.partition, Host: c.part.host, ID: c.part.id, Created: p.item.Created, UserID: p.r.user.ID, Expires: p.item.Expires,
-	})
+	if !p.item.State.Deleted { // by now
+		s.rows.Members = append(s.rows.Members, carillon.MemberRow{
+			Partition: p.k.partition, Host: c.part.host, ID: c.part.id, Created: p.item.Created, UserID: p.r.user.ID, Expires: p.item.Expires,
+		})
+	}
 }
 
-// countTakenBack counts a broadcast's notification that is taken back before its time
-// came.
-func (s *shard) countTakenBack(k *keeper, host string, n *carillon.Notification, it *carillon.Item) {
-	if n.Broadcast != "" && it.Scheduled {
-		s.count(k, host, n.Broadcast, it.Expires).counts.Scheduled--
+// loses takes a user off those who have a broadcast's notification; one whose time
+// has not come counts as scheduled no more.
+func (s *shard) loses(k *keeper, u carillon.User, n *carillon.Notification, it *carillon.Item) {
+	if n.Broadcast == "" || it.State.Deleted {
+		return
+	}
+	s.rows.Members = append(s.rows.Members, carillon.MemberRow{Partition: it.Partition, Host: u.Host, ID: n.Broadcast, Created: it.Created, Done: true})
+	if it.Scheduled {
+		s.count(k, u.Host, n.Broadcast, it.Expires).counts.Scheduled--
 	}
 }
 

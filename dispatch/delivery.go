@@ -61,6 +61,7 @@ type delivery struct {
 	queued   int64 // when it went to its lane, ms
 	probe    bool  // goes through a shut lane
 	credit   bool  // holds one of the partition's
+	paced    bool  // has its place in its broadcast's pace
 	again    bool  // taken back from its lane because its endpoint changed
 	handed   int64 // by the lane, before it encodes
 }
@@ -222,7 +223,9 @@ func (s *shard) outcome(p *pending, row *carillon.Delivery) {
 		})
 	}
 	if row.Outcome.Class.Terminal() {
-		s.tellEnded(p.r.user, &p.item, row)
+		if !p.erased {
+			s.tellEnded(p.r.user, &p.item, row)
+		}
 		s.countEnded(p.k, p.r.user.Host, &p.note, &p.item, row.Outcome.Class)
 	}
 	s.lates = append(s.lates, p)

@@ -93,12 +93,7 @@ func (s *shard) eraseHints(r *resident, it *carillon.Item) {
 	if err := journal.DecodeNotification(it.Body, &note); err != nil && len(it.Body) > 0 {
 		s.d.deps.Log.Error("an item's content cannot be decoded", "user", r.key, "created", it.Created.String(), "error", err)
 	}
-	if note.Broadcast != "" {
-		if !it.State.Deleted {
-			s.countTakenBack(r.k, r.user.Host, &note, it)
-		}
-		s.rows.Members = append(s.rows.Members, carillon.MemberRow{Partition: it.Partition, Host: r.user.Host, ID: note.Broadcast, Created: it.Created, Done: true})
-	}
+	s.loses(r.k, r.user, &note, it)
 	for i := range it.Deliveries {
 		row := &it.Deliveries[i]
 		if row.Hint == carillon.HintNone || row.Outcome.Class.Terminal() {

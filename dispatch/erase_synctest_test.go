@@ -124,3 +124,27 @@ func TestErasedKeyBeginsAnew(t *testing.T) {
 		}
 	})
 }
+
+// The late answer of a delivery that was taken up again leaves no line of an erased
+// user in the stream of outcomes.
+func TestErasedBeforeTheAnswer(t *testing.T) {
+	run(t, func(r *rig) {
+		alice := user("dev.alice")
+		r.feed(r.joins(alice, "i", carillon.IOS))
+		r.feed(r.sends(alice, "x"))
+		r.v.answer(t, "i", carillon.Outcome{Class: carillon.Transient, After: 2 * time.Second})
+		pass(10 * time.Second)
+		if len(r.v.waiting()) != 1 {
+			t.Fatal(r.v.waiting())
+		}
+		r.feed(erases(alice))
+		pass(time.Second)
+		pass(10 * time.Second)
+		before := len(r.store.ended)
+		r.v.answer(t, "i", carillon.Outcome{Class: carillon.Accepted})
+		pass(10 * time.Second)
+		if n := len(r.store.ended); n != before {
+			t.Errorf("written after the erasure: %+v", r.store.ended[before:])
+		}
+	})
+}

@@ -44,42 +44,60 @@ func (f *forgetter) look(ctx context.Context) (more bool) {
 	}
 	begun := len(keepers) > 0
 	f.d.mu.Unlock()
-	for _, k := range keepers {
-		waits, err := f.partition(ctx, k)
-		if err != nil && ctx.Err() == nil {
-			f.d.storeFault("forget", err)
-		}
-		more = more || waits || err != nil
+	waits, err := f.forget(ctx, keepers)
+	if err != nil && ctx.Err() == nil {
+		f.d.storeFault("forget", err)
 	}
-	return more || !begun // the partitions come a moment after the start
+	return waits || err != nil || !begun // the partitions come a moment after the start
 }
 
-func (f *forgetter) partition(ctx context.Context, k *keeper) (more bool, err error) {
-	rows, err := f.d.deps.Store.Erasing(k.partition)
-	if err != nil || len(rows) == 0 {
-		return false, err
-	}
-	settled := k.settledNow()
+// forget forgets who is erased and settled. Claims of his addresses stand in any
+// partition, so all of them begin another file.
+func (f *forgetter) forget(ctx context.Context, keepers []*keeper) (more bool, err error) {
 	var gone []carillon.ErasedRow
-	for i := range rows {
-		if rows[i].Seq >= settled {
-			more = true
-			continue
+	for _, k := range keepers {
+		var waits bool
+		if gone, waits, err = f.partition(ctx, k, gone); err != nil {
+			return true, err
 		}
-		if err := f.d.deps.Store.Forget(ctx, &rows[i]); err != nil {
-			return more, err
-		}
-		gone = append(gone, rows[i])
+		more = more || waits
 	}
-	if len(gone) > 0 && f.d.deps.Roll != nil {
+	if len(gone) == 0 {
+		return more, nil
+	}
+	for _, k := range keepers {
+		if f.d.deps.Roll == nil {
+			break
+		}
 		if err := f.d.deps.Roll(ctx, k.partition); err != nil {
 			return true, err
 		}
 	}
 	for i := range gone {
 		if err := f.d.deps.Store.Forgotten(ctx, &gone[i]); err != nil {
-			return more, err
+			return true, err
 		}
 	}
 	return more, nil
+}
+
+// partition has the store forget a partition's erased users, and adds them to gone;
+// waits tells that the erasure of others is not settled yet.
+func (f *forgetter) partition(ctx context.Context, k *keeper, gone []carillon.ErasedRow) (_ []carillon.ErasedRow, waits bool, err error) {
+	rows, err := f.d.deps.Store.Erasing(k.partition)
+	if err != nil {
+		return gone, true, err
+	}
+	settled := k.settledNow()
+	for i := range rows {
+		if rows[i].Seq >= settled {
+			waits = true
+			continue
+		}
+		if err := f.d.deps.Store.Forget(ctx, &rows[i]); err != nil {
+			return gone, true, err
+		}
+		gone = append(gone, rows[i])
+	}
+	return gone, waits, nil
 }

@@ -27,6 +27,7 @@ type recall struct {
 	at    int64 // due rows: their time
 	lane  carillon.ParkedLane
 	probe bool // goes through a shut lane
+	paced bool // has its place in its broadcast's pace
 }
 
 // of tells whether it is a delivery's hint.
@@ -106,6 +107,15 @@ func (h *hints) park(w carillon.ParkedLane, n int64) {
 	}
 	q.rows += n
 	h.depth.Add(n)
+	h.tidy(w, q)
+}
+
+// tidy forgets a broadcast's lane without rows: there are many, and none comes back.
+// h.mu is held.
+func (h *hints) tidy(w carillon.ParkedLane, q *waiting) {
+	if w.Broadcast != "" && q.rows == 0 && q.recalled == 0 {
+		delete(h.parked, w)
+	}
 }
 
 // behind tells whether a newcomer of a lane must park behind others.
@@ -150,9 +160,7 @@ func (h *hints) returned(r *recall, removed bool) {
 		if removed {
 			q.rows--
 			h.depth.Add(-1)
-			if r.lane.Broadcast != "" && q.rows == 0 && q.recalled == 0 { // there are many of them, and none comes back
-				delete(h.parked, r.lane)
-			}
+			h.tidy(r.lane, q)
 		} else {
 			q.rewind(r.ref.Content)
 		}
@@ -326,9 +334,9 @@ func (k *keeper) drainParked(now int64) int64 {
 		case open && st.paced():
 			next = min(next, k.drainPaced(w, st, now))
 		case open:
-			k.drain(w, recallBatch, false)
+			k.drain(w, recallBatch, false, false)
 		case until <= now && l.probe(now):
-			if k.drain(w, 1, true) == 0 {
+			if k.drain(w, 1, true, false) == 0 {
 				l.unprobe()
 			}
 			next = min(next, now+stallAfter)
@@ -344,7 +352,7 @@ func (k *keeper) drainParked(now int64) int64 {
 func (k *keeper) drainPaced(w carillon.ParkedLane, st *steered, now int64) (next int64) {
 	n, next := st.pacer.take(recallBatch, now)
 	if n > 0 {
-		st.pacer.give(n - k.drain(w, n, false))
+		st.pacer.give(n - k.drain(w, n, false, true))
 	}
 	return next
 }
@@ -364,7 +372,7 @@ func (h *hints) lanes() []carillon.ParkedLane {
 
 // drain recalls up to n parked deliveries of w, in the order of the journal,
 // and tells how many.
-func (k *keeper) drain(w carillon.ParkedLane, n int, probe bool) int {
+func (k *keeper) drain(w carillon.ParkedLane, n int, probe, paced bool) int {
 	h := k.hints
 	h.mu.Lock()
 	q := h.parked[w]
@@ -390,7 +398,7 @@ func (k *keeper) drain(w carillon.ParkedLane, n int, probe bool) int {
 			return sent
 		}
 		for i := range rows {
-			r := &recall{k: k, kind: carillon.HintParked, ref: rows[i].Ref, lane: w, probe: probe}
+			r := &recall{k: k, kind: carillon.HintParked, ref: rows[i].Ref, lane: w, probe: probe, paced: paced}
 			if !h.found(r) {
 				continue
 			}

@@ -294,8 +294,8 @@ func (l *lane) claim(pushes []carillon.Push, taken []*delivery, none bool) []car
 		}
 		p := d.p
 		if p.note.Broadcast != "" && !p.clear {
-			if st := l.d.steering(p.r.user.Host, p.note.Broadcast); st.cancelled() || st.paused() {
-				l.letGo(answer{d: d, cancelled: st.cancelled(), parked: st.paused()})
+			if st := l.d.steering(p.r.user.Host, p.note.Broadcast); st.cancelled() || st.paused() || st.paced() && !d.paced {
+				l.letGo(answer{d: d, cancelled: st.cancelled(), parked: !st.cancelled()})
 				continue
 			}
 		}

@@ -31,14 +31,14 @@ func (n *note) tell() {
 
 // mustPark tells whether a delivery may not go to its lane now.
 func (s *shard) mustPark(d *delivery, l *lane) bool {
-	if d.p.note.Broadcast != "" && s.holds(d) {
+	if !d.probe && l.closed() {
+		return true
+	}
+	if d.p.note.Broadcast != "" && s.holds(d) { // the last of what may be in the way: it takes a place in the pace
 		return true
 	}
 	if d.probe {
 		return false
-	}
-	if l.closed() {
-		return true
 	}
 	if d.p.clear {
 		return false // it waits behind what is unanswered, not behind what is parked
@@ -217,7 +217,7 @@ func (s *shard) recalled(r *resident, rc *recall) {
 	p.recall, p.written = rc, true
 	p.item = *it
 	p.item.Deliveries = slices.Clone(it.Deliveries)
-	if err := journal.DecodeNotification(it.Body, &p.note); err != nil {
+	if err := journal.DecodeNotification(it.Body, &p.note); err != nil && !it.State.Deleted {
 		s.d.deps.Log.Error("an item's content cannot be decoded; its delivery is rejected", "user", r.key, "created", it.Created.String(), "error", err)
 	}
 	if p.note.ID = it.ID; it.ID.IsZero() {

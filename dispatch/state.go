@@ -156,7 +156,7 @@ func (s *shard) changed(r *resident, rec record) {
 		said.Apply(c.Change, rec.f.Seq, s.rec.At)
 		if _, done := said.Handled(); done {
 			note := s.noteOf(t)
-			s.countTakenBack(rec.win.k, r.user.Host, &note, t.item)
+			s.loses(rec.win.k, r.user, &note, t.item)
 			s.takeBack(t, rec)
 		}
 		s.finish(r, rec, true)
@@ -181,8 +181,10 @@ func (s *shard) changed(r *resident, rec record) {
 		t.item.Next = carillon.Next{}
 		s.silence(t, &note, why)
 		y = y.Handle(note.ID, rec.f.Seq, t.item.Expires)
-	case before:
+	case before && t.item.Content == t.item.Created:
 		y = y.Restore(note.ID)
+		// Of a version that was suppressed meanwhile an endpoint may show the one before:
+		// that is cleared, and the present one found in the history.
 	}
 	s.owe(r, y, c.Installation, note.Targets, rec.f.Seq, t.item.Expires)
 	r.more = c.More
@@ -206,7 +208,7 @@ func (s *shard) deleted(r *resident, rec record) {
 		return
 	}
 	note := s.noteOf(t)
-	s.countTakenBack(rec.win.k, r.user.Host, &note, t.item)
+	s.loses(rec.win.k, r.user, &note, t.item)
 	s.takeBack(t, rec)
 	if t.item.Scheduled {
 		s.finish(r, rec, true)
@@ -284,13 +286,18 @@ func (s *shard) silence(t *touched, note *carillon.Notification, why string) {
 	o := carillon.Outcome{Class: carillon.Suppressed, Reason: why}
 	for i := range t.item.Deliveries {
 		if row := &t.item.Deliveries[i]; row.Hint != carillon.HintNone && !row.Outcome.Class.Terminal() {
-			if rc := s.takeHint(r, t.item, row, note); rc != nil {
-				s.removeHint(rc, t.item.Expires)
-				row.Outcome, row.Hint, row.Due = o, carillon.HintNone, 0
-				s.tellEnded(r.user, t.item, row)
-				s.countEnded(r.k, r.user.Host, note, t.item, row.Outcome.Class)
-				s.d.metrics.outcome(row.Platform, o.Class)
+			rc := s.takeHint(r, t.item, row, note)
+			if rc == nil {
+				if why == carillon.WhyDeleted && !r.takesUp(t.item, row) { // when it comes up, nothing says whose it was
+					s.countEnded(r.k, r.user.Host, note, t.item, o.Class)
+				}
+				continue
 			}
+			s.removeHint(rc, t.item.Expires)
+			row.Outcome, row.Hint, row.Due = o, carillon.HintNone, 0
+			s.tellEnded(r.user, t.item, row)
+			s.countEnded(r.k, r.user.Host, note, t.item, row.Outcome.Class)
+			s.d.metrics.outcome(row.Platform, o.Class)
 		}
 	}
 }

@@ -16,12 +16,15 @@ type steered struct {
 
 func (st *steered) cancelled() bool { return st != nil && st.State == carillon.BroadcastCancelled }
 func (st *steered) paused() bool    { return st != nil && st.State == carillon.BroadcastPaused }
-func (st *steered) paced() bool     { return st != nil && st.MaxPerSecond > 0 }
 func (st *steered) recalled() bool  { return st != nil && st.Recalled }
+
+// paced tells whether it goes at a pace: what is cancelled ends as fast as it can.
+func (st *steered) paced() bool { return st != nil && st.MaxPerSecond > 0 && !st.cancelled() }
 
 // Steer tells what is wanted of a broadcast. Paused, what no vendor has of it
 // waits; cancelled, it is suppressed when its turn comes. It is paced as the turns
-// at its endpoints come up, with a tenth of a second's worth in advance. Recalled,
+// at its endpoints come up, with a tenth of a second's worth in advance; what had its
+// turn before there was a pace gets another. Recalled,
 // what is not planned yet never is. A zero steering, also of one whose
 // notifications have all expired, forgets it. Safe for concurrent use, before Run
 // too.
@@ -66,8 +69,8 @@ func (d *Dispatcher) steering(host, id string) *steered {
 	return (*steers)[castKey{host, id}]
 }
 
-// holds tells whether its sender wants a broadcast's delivery to wait. What a
-// keeper took from the parked rows has its place in the pace already.
+// holds tells whether its sender wants a broadcast's delivery to wait; one that need
+// not has taken its place in the pace. What a keeper took from the parked rows has its place in the pace already.
 func (s *shard) holds(d *delivery) bool {
 	st := s.d.steering(d.p.r.user.Host, d.p.note.Broadcast)
 	switch {
@@ -79,13 +82,15 @@ func (s *shard) holds(d *delivery) bool {
 		return false
 	}
 	if rc := d.p.recall; rc != nil && rc.kind == carillon.HintParked {
-		return false
+		d.paced = rc.paced
+		return !d.paced
 	}
 	if d.p.k.hints.behind(s.parkedLane(d)) {
 		return true
 	}
 	n, _ := st.pacer.take(1, s.now)
-	return n == 0
+	d.paced = n > 0
+	return !d.paced
 }
 
 const (

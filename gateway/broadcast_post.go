@@ -30,6 +30,9 @@ const (
 	// castAhead is how many appends of a broadcast may be journalled and not settled:
 	// what others send waits behind no more than these.
 	castAhead = 2
+	// castsAtOnce is how many broadcasts an app may post at once: they take long, and
+	// each holds a part of what all apps' bulk requests share.
+	castsAtOnce = 4
 	// castPause spaces the looks at that.
 	castPause = 5 * time.Millisecond
 	// castPatience is how long a posting waits for its app's quota; beyond that, which
@@ -60,6 +63,9 @@ type casting struct {
 	ahead   [][]carillon.Seq // the same of each append that may not be settled
 	line    int
 	at      string // what line counts: "line" or "user"
+	lines   bool   // users stand a line each
+	// open puts the broadcast's row, before the first of its records; nil after that.
+	open func() error
 }
 
 // postBroadcast is POST /api/v1/broadcasts: one content for many users, as one
@@ -81,35 +87,31 @@ func (g *Gateway) postBroadcast(r *httpapi.Request) error {
 	if err != nil {
 		return err
 	}
-	lines := strings.HasPrefix(r.Header("Content-Type"), "application/x-ndjson")
-	if !lines {
-		if err := wantsJSON(r, "application/json"); err != nil {
-			return err
-		}
-	}
-	c := &casting{g: g, at: "user"}
-	if lines {
-		c.at = "line"
-	}
-	in := bufio.NewReaderSize(body, carillon.MaxRequest+1)
-	head, err := c.head(in, lines)
+	c, head, in, err := g.castBody(r, body)
 	if err != nil {
-		return err
-	}
-	if err := c.begin(head, r.Now()); err != nil {
 		return err
 	}
 	if err := g.admitted(p, c.host, "notification.targetHostName"); err != nil {
 		return err
 	}
+	if !g.casting(c.host, 1) {
+		e := carillon.Errorf(carillon.CodeThrottled, "", "%d broadcasts of %s are being posted, no more at once: wait until one of them is answered", castsAtOnce, c.host)
+		e.RetryAfter = parkedRetry
+		return e
+	}
+	defer g.casting(c.host, -1)
 	c.name(head.Key)
-	row, err := g.open(r, p, c)
+	row, err := g.opening(c, p, r.Now())
 	if err != nil {
 		return err
 	}
-	c.n.Accepted, c.n.Expires = row.Created, row.Expires
-	err = c.users(r.Context(), head, in, lines, r.Now())
 	was := row.Whole
+	c.n.Accepted, c.n.Expires = row.Created, row.Expires
+	c.open = func() error { return g.open(r.Context(), c, p, r.Now()) }
+	err = c.users(r.Context(), head, in, r.Now())
+	if c.open != nil { // nothing of it is journalled: nothing is to be kept of it
+		return err
+	}
 	row, kept := g.updateBroadcast(r.Context(), c.id, r.Now(), func(row *broadcastRow) error {
 		row.Accepted += c.sum
 		row.Whole = err == nil || was && c.sum == 0 // a repeat that brought nothing
@@ -131,6 +133,46 @@ func (g *Gateway) postBroadcast(r *httpapi.Request) error {
 	}
 	r.SetHeader("Location", "/api/v1/broadcasts/"+c.id)
 	return g.describe(r, 202, &row)
+}
+
+// castBody reads what a posting begins with: all but the users that stand a line each.
+func (g *Gateway) castBody(r *httpapi.Request, body io.Reader) (c *casting, head *castHead, in *bufio.Reader, err error) {
+	for _, name := range r.QueryNames() {
+		return nil, nil, nil, carillon.Errorf(carillon.CodeInvalidRequest, name, "a broadcast takes no query options, it would be sent: leave %.40q out", name)
+	}
+	c = &casting{g: g, at: "user"}
+	if c.lines = strings.HasPrefix(r.Header("Content-Type"), "application/x-ndjson"); c.lines {
+		c.at = "line"
+	} else if err := wantsJSON(r, "application/json"); err != nil {
+		return nil, nil, nil, err
+	}
+	in = bufio.NewReaderSize(body, carillon.MaxRequest+1)
+	if head, err = c.head(in, c.lines); err != nil {
+		return nil, nil, nil, err
+	}
+	if key := r.Header(keyHeader); key != "" && head.Key == "" {
+		head.Key = key
+	} else if key != "" && key != head.Key {
+		return nil, nil, nil, carillon.Errorf(carillon.CodeInvalidRequest, keyHeader, "it differs from the broadcast's key: one of the two is enough")
+	}
+	return c, head, in, c.begin(head, r.Now())
+}
+
+// casting counts the postings of an app that are under way; false when there are
+// enough.
+func (g *Gateway) casting(host string, by int) bool {
+	g.castMu.Lock()
+	defer g.castMu.Unlock()
+	n := g.casts[host] + by
+	switch {
+	case n > castsAtOnce:
+		return false
+	case n == 0:
+		delete(g.casts, host)
+	default:
+		g.casts[host] = n
+	}
+	return true
 }
 
 // head reads the first line, or the whole body.
@@ -194,14 +236,14 @@ func (c *casting) name(key string) {
 }
 
 // users journals a record for each user.
-func (c *casting) users(ctx context.Context, head *castHead, in *bufio.Reader, lines bool, now int64) error {
+func (c *casting) users(ctx context.Context, head *castHead, in *bufio.Reader, now int64) error {
 	for i, id := range head.UserIDs {
 		c.line = i + 1
 		if err := c.user(ctx, id, now); err != nil {
 			return err
 		}
 	}
-	for lines {
+	for c.lines {
 		text, err := c.next(in)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
@@ -219,7 +261,22 @@ func (c *casting) users(ctx context.Context, head *castHead, in *bufio.Reader, l
 			break
 		}
 	}
-	return c.flush(ctx)
+	if err := c.flush(ctx); err != nil || c.open == nil {
+		return err
+	}
+	return c.opened() // without users
+}
+
+// opened makes the broadcast's row, if it is not there yet.
+func (c *casting) opened() error {
+	if c.open == nil {
+		return nil
+	}
+	err := c.open()
+	if err == nil {
+		c.open = nil
+	}
+	return err
 }
 
 // next reads a line; what it gives lasts until the next.
@@ -277,6 +334,9 @@ func (c *casting) flush(ctx context.Context) error {
 		return err
 	}
 	if err := c.keepBack(ctx); err != nil {
+		return err
+	}
+	if err := c.opened(); err != nil {
 		return err
 	}
 	c.entries = c.entries[:0]

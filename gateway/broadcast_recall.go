@@ -64,14 +64,13 @@ func (g *Gateway) takeBack(ctx context.Context, row *broadcastRow) error {
 	if err := g.caughtUp(ctx); err != nil {
 		return err
 	}
-	var users atomic.Int64
 	var next atomic.Int32
 	var ways sync.WaitGroup
 	faults := make([]error, recallWays)
 	for i := range faults {
 		ways.Go(func() {
 			for p := next.Add(1) - 1; int(p) < g.deps.Partitions && faults[i] == nil; p = next.Add(1) - 1 {
-				faults[i] = g.takeBackOf(ctx, row, p, &users)
+				faults[i] = g.takeBackIn(ctx, row, p)
 			}
 		})
 	}
@@ -80,7 +79,7 @@ func (g *Gateway) takeBack(ctx context.Context, row *broadcastRow) error {
 		return err
 	}
 	_, err := g.updateBroadcast(ctx, row.ID, g.deps.Clock.UnixMilli(), func(row *broadcastRow) error {
-		row.Recalled, row.RecallDone = users.Load(), g.deps.Clock.UnixMilli()
+		row.RecallDone = g.deps.Clock.UnixMilli()
 		return nil
 	})
 	return err
@@ -98,55 +97,77 @@ func (g *Gateway) caughtUp(ctx context.Context) error {
 		return err
 	}
 	for i := range entries {
-		if err := g.deps.Applied.Wait(ctx, entries[i].Position); err != nil {
+		if err := g.waits(ctx, entries[i].Position); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// takeBackOf does it in one partition.
-func (g *Gateway) takeBackOf(ctx context.Context, row *broadcastRow, partition int32, users *atomic.Int64) error {
+// waits waits until a position is applied, however long that takes.
+func (g *Gateway) waits(ctx context.Context, at carillon.Position) error {
+	for g.deps.Applied.Wait(ctx, at) != nil {
+		if err := g.deps.Clock.Sleep(ctx, castPause); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeBackIn does it in one partition, and notes how many lost theirs.
+func (g *Gateway) takeBackIn(ctx context.Context, row *broadcastRow, partition int32) error {
+	users, err := g.takeBackOf(ctx, row, partition)
+	if users > 0 {
+		_, noted := g.updateBroadcast(ctx, row.ID, g.deps.Clock.UnixMilli(), func(row *broadcastRow) error {
+			row.Recalled += users
+			return nil
+		})
+		err = errors.Join(err, noted)
+	}
+	return err
+}
+
+// takeBackOf deletes what a partition's users have, a page after the other. Who was
+// deleted is no member any more.
+func (g *Gateway) takeBackOf(ctx context.Context, row *broadcastRow, partition int32) (users int64, err error) {
 	var members []carillon.MemberRow
 	for after := carillon.Seq(0); ; {
-		var err error
 		if members, err = g.deps.BroadcastMembers(members[:0], partition, row.Host, row.ID, after, recallLines); err != nil || len(members) == 0 {
-			return err
+			return users, err
 		}
 		after = members[len(members)-1].Created
-		entries, gone, err := g.deletions(members)
-		if err != nil {
-			return err
+		entries, err := g.deletions(members)
+		switch {
+		case err != nil:
+			return users, err
+		case len(entries) == 0:
+			continue
 		}
-		if len(entries) > 0 {
-			if err := g.append(ctx, entries); err != nil {
-				return err
-			}
-			if err := g.deps.Applied.Wait(ctx, entries[len(entries)-1].Position); err != nil {
-				return err
-			}
+		if err := g.append(ctx, entries); err != nil {
+			return users, err
 		}
-		users.Add(int64(len(entries) + gone))
+		users += int64(len(entries))
 		g.metrics.changes.Add(len(entries))
+		if err := g.waits(ctx, entries[len(entries)-1].Position); err != nil {
+			return users, err
+		}
 	}
 }
 
-// deletions are the records that delete members' notifications. Gone are those who
-// lost theirs already, by their own hand or an earlier try; what expired is neither.
-func (g *Gateway) deletions(members []carillon.MemberRow) (entries []journal.Entry, gone int, err error) {
+// deletions are the records that delete members' notifications, but for those that
+// expired or were deleted meanwhile.
+func (g *Gateway) deletions(members []carillon.MemberRow) (entries []journal.Entry, err error) {
 	for i := range members {
 		u := carillon.User{Host: members[i].Host, ID: members[i].UserID}
 		it, err := g.deps.Store.Item(u, members[i].Created)
-		switch {
-		case err != nil:
-			return nil, 0, unreadable(err)
-		case it == nil:
-		case it.State.Deleted:
-			gone++
-		default:
-			rec := journal.Record{Kind: journal.KindDelete, At: g.deps.Clock.UnixMilli(), Delete: journal.Delete{ID: it.ID}}
-			entries = append(entries, journal.Entry{Key: u.AppendKey(nil), Value: rec.Append(nil)})
+		if err != nil {
+			return nil, unreadable(err)
 		}
+		if it == nil || it.State.Deleted {
+			continue
+		}
+		rec := journal.Record{Kind: journal.KindDelete, At: g.deps.Clock.UnixMilli(), Delete: journal.Delete{ID: it.ID}}
+		entries = append(entries, journal.Entry{Key: u.AppendKey(nil), Value: rec.Append(nil)})
 	}
-	return entries, gone, nil
+	return entries, nil
 }

@@ -331,12 +331,8 @@ func (g *Gateway) keepBroadcast(ctx context.Context, row *broadcastRow, now int6
 	return g.deps.Table.Put(ctx, rows...)
 }
 
-// open finds or makes the row of a broadcast that is being posted; it gives the row
-// as it was before.
-func (g *Gateway) open(r *httpapi.Request, p *auth.Principal, c *casting) (row broadcastRow, err error) {
-	now := r.Now()
-	g.castMu.Lock()
-	defer g.castMu.Unlock()
+// opening is the row of a broadcast that is to be posted, as it is or will be.
+func (g *Gateway) opening(c *casting, p *auth.Principal, now int64) (row broadcastRow, err error) {
 	row, known := g.deps.Broadcasts.find(c.id)
 	switch {
 	case !known || row.Expires <= now:
@@ -353,7 +349,17 @@ func (g *Gateway) open(r *httpapi.Request, p *auth.Principal, c *casting) (row b
 	case row.Cancelled:
 		return row, carillon.Errorf(carillon.CodeConflict, "key", "this broadcast is cancelled, for good: post it under another key")
 	}
-	posting := row
-	posting.Whole, posting.Throttled = false, false
-	return row, g.keepBroadcast(r.Context(), &posting, now)
+	return row, nil
+}
+
+// open puts the row of a broadcast whose first users are about to be journalled.
+func (g *Gateway) open(ctx context.Context, c *casting, p *auth.Principal, now int64) error {
+	g.castMu.Lock()
+	defer g.castMu.Unlock()
+	row, err := g.opening(c, p, now)
+	if err != nil {
+		return err
+	}
+	row.Whole, row.Throttled = false, false
+	return g.keepBroadcast(ctx, &row, now)
 }

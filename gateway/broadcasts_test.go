@@ -67,7 +67,7 @@ func TestBroadcastDoor(t *testing.T) {
 		says   string
 	}{
 		{`{"key":"spring","userIds":[],` + strings.Replace(note, "hello", "bye", 1) + `}`, 422, "key", "another content"},
-		{`{"userIds":["dev.alice",""],` + note + `}`, 400, "userId", "post the whole again"},
+		{`{"userIds":["dev.alice",""],` + note + `}`, 400, "userId", "user 2"},
 		{`{"users":[],` + note + `}`, 400, "", "no member"},
 		{`{"userIds":["dev.alice"]}`, 400, "", "empty"},
 		{`{"key":"lines",` + note + "}\n\"dev.alice\"", 400, "", "x-ndjson"},
@@ -79,6 +79,11 @@ func TestBroadcastDoor(t *testing.T) {
 	r.refused(r.call("POST", "/api/v1/broadcasts", tok, lines+"\n17\n", "Content-Type", "application/x-ndjson"), 400, "userId", "line 5")
 	r.refused(r.call("POST", "/api/v1/broadcasts", tok, lines+"\n{\"user\":\"dev.bob\"}\n", "Content-Type", "application/x-ndjson"), 400, "userId", "line 5")
 	r.refused(r.call("POST", "/api/v1/broadcasts", tok, strings.Replace(lines, "}\n", "} x\n", 1), "Content-Type", "application/x-ndjson"), 400, "", "line of its own")
+	r.refused(r.call("POST", "/api/v1/broadcasts?validateOnly=true", tok, lines, "Content-Type", "application/x-ndjson"), 400, "validateOnly", "would be sent")
+	if a := r.want(r.call("POST", "/api/v1/broadcasts", tok, strings.Replace(lines, `"key":"spring",`, "", 1), "Content-Type", "application/x-ndjson", "Idempotency-Key", "spring"), 202); a.str("id") != id {
+		t.Errorf("by its header: %s", a.body)
+	}
+	r.refused(r.call("POST", "/api/v1/broadcasts", tok, lines, "Content-Type", "application/x-ndjson", "Idempotency-Key", "other"), 400, "Idempotency-Key", "differs")
 	path := "/api/v1/broadcasts/" + id
 	if a := r.want(r.call("GET", path, tok, ""), 200); !strings.Contains(string(a.body), `"whole":true`) {
 		t.Errorf("after repeats that brought nothing: %s", a.body)
@@ -174,16 +179,28 @@ func TestBroadcastList(t *testing.T) {
 	r.refused(r.call("GET", "/api/v1/broadcasts?host=foreign.example.com", tok, ""), 403, "host", "may not act")
 }
 
+// What is refused before any user is journalled leaves nothing behind that counts.
+func TestBroadcastRefusedLeavesNothing(t *testing.T) {
+	r, states := newCastRig(t)
+	for range 3 {
+		r.refused(r.call("POST", "/api/v1/broadcasts", r.app(), `{"userIds":["dev.alice",""],"notification":{"targetHostName":"app.example.com","payload":{"rawContent":"hello"}}}`), 400, "userId", "user 2")
+	}
+	if n := len(r.journal.all()); n != 0 || len(states) != 0 {
+		t.Errorf("%d records, %d broadcasts", n, len(states))
+	}
+}
+
 // A large broadcast is journalled no faster than it settles, and stops when it is
 // cancelled meanwhile: its sender waits, and not who sends beside.
 func TestBroadcastKeepsBack(t *testing.T) {
-	var settled atomic.Uint64
+	var settled, looks atomic.Uint64
 	casts := gateway.NewBroadcasts(func(string, string, carillon.Steering) {}, slog.New(slog.DiscardHandler))
 	r := newRigWith(t, gateway.Config{}, func(d *gateway.Deps) {
 		d.Broadcasts, d.Table = casts, castTable{casts}
 		d.BroadcastPace = func(string, string) carillon.BroadcastPace { return carillon.BroadcastPace{} }
 		d.BroadcastCounts = func(string, string) (carillon.BroadcastCounts, error) { return carillon.BroadcastCounts{}, nil }
 		d.Progress = func(p int32) (carillon.Progress, error) {
+			looks.Add(1)
 			return carillon.Progress{Partition: p, Settled: carillon.Seq(settled.Load())}, nil
 		}
 	})
@@ -210,6 +227,8 @@ func TestBroadcastKeepsBack(t *testing.T) {
 	}
 	first := post("first")
 	waits(8192)
+	for from := looks.Load(); looks.Load() < from+10; runtime.Gosched() { // it looks for what it waits for
+	}
 	if n := len(r.journal.all()); n != 8192 {
 		t.Errorf("%d are journalled while none is settled, want two appends", n)
 	}

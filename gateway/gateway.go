@@ -92,7 +92,8 @@ type Gateway struct {
 	recent  *recent
 	budget  *budget
 	quotas  *quotas
-	castMu  sync.Mutex // held while what is kept of a broadcast is changed
+	castMu  sync.Mutex     // held while what is kept of a broadcast is changed
+	casts   map[string]int // postings under way, by host
 
 	patience patience
 	sends    sync.Pool // *send
@@ -117,6 +118,7 @@ func New(cfg Config, deps Deps) *Gateway {
 		recent:  newRecent(cfg.RecentKeys),
 		budget:  newBudget(int64(cfg.BulkBudgetBytes)),
 		quotas:  newQuotas(deps.Gateways),
+		casts:   make(map[string]int),
 
 		patience: patience{most: cfg.AppendTimeout},
 	}

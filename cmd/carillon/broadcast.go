@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -74,7 +75,7 @@ func (c *castStatus) print(w io.Writer) {
 	}
 	line("rate", "%s", rate)
 	if c.Recall != nil {
-		line("recall", "%s since %s, %d taken back", c.Recall.State, c.Recall.Asked, c.Recall.Notifications)
+		line("recall", "%s, asked for at %s, %d taken back", c.Recall.State, c.Recall.Asked, c.Recall.Notifications)
 	}
 	line("posted", "%s, expires %s", c.Created, c.Expires)
 	_ = t.Flush()
@@ -264,10 +265,13 @@ func castSendCommand() command {
 
 // castSend posts a broadcast as a stream.
 func (e *env) castSend(ctx context.Context, d *door, key string, content []byte, name string) error {
+	if !json.Valid(content) {
+		return errors.New("the notification is no JSON: it is what POST /beta/users/{id}/notifications takes")
+	}
 	var head bytes.Buffer
 	err := json.NewEncoder(&head).Encode(map[string]any{"key": key, "notification": json.RawMessage(content)})
 	if err != nil {
-		return fmt.Errorf("the notification is no JSON: %w", err)
+		return err
 	}
 	in, err := openInput(e, name)
 	if err != nil {
@@ -290,8 +294,12 @@ func (e *env) castSend(ctx context.Context, d *door, key string, content []byte,
 	if err != nil {
 		return fmt.Errorf("%w; %s", d.unreachable(err), again)
 	}
-	if res.StatusCode != http.StatusAccepted {
+	switch {
+	case res.StatusCode == http.StatusAccepted:
+	case res.StatusCode == http.StatusTooManyRequests || res.StatusCode >= http.StatusInternalServerError:
 		return fmt.Errorf("%w\n%s", refusal(res.Status, text), again)
+	default:
+		return fmt.Errorf("%w\n(the notification is line 1, so the first user is on line 2; key %s)", refusal(res.Status, text), key)
 	}
 	var status castStatus
 	if err := json.Unmarshal(text, &status); err != nil {
@@ -313,7 +321,8 @@ func (u *userLines) Read(b []byte) (int, error) {
 		switch text = strings.TrimSpace(text); {
 		case text == "" && err != nil:
 			return 0, err
-		case text == "":
+		case text == "": // it counts
+			u.line = []byte("\n")
 		case text[0] == '"' || text[0] == '{':
 			u.line = append([]byte(text), '\n')
 		default:

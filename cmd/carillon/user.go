@@ -38,7 +38,7 @@ func userEraseCommand() command {
 					return err
 				}
 				return e.answer(answer, func(w io.Writer) {
-					fmt.Fprintf(w, "%s is forgotten; ", args[0])
+					fmt.Fprintf(w, "%s is forgotten within a minute; ", args[0])
 					if answer.JournalGoneBy == nil {
 						fmt.Fprintln(w, "when the journal's copies are gone is not known")
 					} else {

@@ -36,7 +36,10 @@ func (r *Request) Live(contentType string, follow func(ctx context.Context, w io
 	pattern, id := r.Pattern(), r.RequestID()
 	r.ctx.HijackSetNoResponse(true)
 	r.ctx.Hijack(func(c net.Conn) {
-		if !s.lives.enter() {
+		if !s.lives.enter() { // follow gives back what it took
+			ended, cancel := context.WithCancel(s.accepting)
+			cancel()
+			follow(ended, gone{})
 			return
 		}
 		defer s.lives.leave()
@@ -48,6 +51,11 @@ func (r *Request) Live(contentType string, follow func(ctx context.Context, w io
 		s.live(c, head, follow)
 	})
 }
+
+// gone is the writer to a peer who is not there.
+type gone struct{}
+
+func (gone) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 // live runs one live answer on its connection.
 func (s *Server) live(c net.Conn, head []byte, follow func(ctx context.Context, w io.Writer)) {
@@ -66,9 +74,10 @@ func (s *Server) live(c net.Conn, head []byte, follow func(ctx context.Context, 
 		<-heard
 	}()
 	w := liveWriter{c}
-	if _, err := w.Write(head); err == nil {
-		follow(ctx, w)
+	if _, err := w.Write(head); err != nil {
+		cancel() // the peer is gone already; follow gives back what it took
 	}
+	follow(ctx, w)
 }
 
 // liveWriter writes under a deadline.

@@ -123,7 +123,7 @@ const endedOverhead = 64
 // batchBytes guesses how large a batch becomes, so that it grows once.
 func batchBytes(rows *carillon.Rows) int {
 	n := 64 + rowOverhead*(len(rows.Items)+len(rows.Outcomes)+len(rows.Idems)+2*len(rows.Endpoints)+
-		len(rows.Floors)+2*len(rows.Syncs)+len(rows.Owners)+len(rows.Dues)+len(rows.Parked)+len(rows.Ledger)+len(rows.Positions)+len(rows.Broadcasts)) +
+		len(rows.Floors)+2*len(rows.Syncs)+len(rows.Owners)+len(rows.Dues)+len(rows.Parked)+len(rows.Ledger)+len(rows.Positions)+len(rows.Broadcasts)+len(rows.Members)) +
 		endedOverhead*len(rows.Ended)
 	for i := range rows.Items {
 		it := rows.Items[i].Item
