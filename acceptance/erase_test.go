@@ -33,6 +33,8 @@ func TestEraseAndExport(t *testing.T) {
 	theirs := other.send(t, visual("stays", ""))
 	stays.rung(t, 1)
 
+	follow := strings.TrimPrefix(p.get(t, "/beta/me/notifications/delta").want(t, 200).str("@odata.deltaLink"), s.url)
+
 	own := "/api/v1/users/" + p.id
 	text := string(s.call(t, s.app, "GET", own+"/export", nil, positionHeader, p.position).want(t, 200).text)
 	for _, want := range []string{"-title", "-body", "-extra", "-raw", "-key", "-retried", phone.address, `"outcome":"accepted"`} {
@@ -61,6 +63,12 @@ func TestEraseAndExport(t *testing.T) {
 	p.position = r.header.Get(positionHeader)
 	if r := p.get(t, "/beta/me/notifications").want(t, 200); len(r.body["value"].([]any)) != 0 {
 		t.Errorf("the history: %s", r.text)
+	}
+	r = p.get(t, follow)
+	r.refuses(t, 410)
+	again := p.get(t, strings.TrimPrefix(r.header.Get("Location"), s.url)).want(t, 200)
+	if len(again.body["value"].([]any)) != 0 || again.str("@odata.deltaLink") == "" {
+		t.Errorf("who follows begins anew: %s", again.text)
 	}
 	p.get(t, "/beta/me/notifications/"+shown).refuses(t, 404)
 	s.call(t, p.token, "PATCH", "/beta/me/notifications/"+shown, map[string]any{"readState": true}, "X-UNS-ID", phone.subscription).refuses(t, 403)

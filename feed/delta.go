@@ -37,7 +37,7 @@ func (f *Feed) delta(r *httpapi.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := f.fresh(r, &c, now); err != nil {
+	if err := f.fresh(r, u, &c, now); err != nil {
 		return err
 	}
 	p := page{entry: entry{feed: f, user: u}, most: max(c.top, 1), sel: &c.sel, dst: append(r.Scratch(), `{"@odata.context":`...)}
@@ -93,9 +93,11 @@ func (f *Feed) wanted(r *httpapi.Request, u carillon.User) (c cursor, err error)
 const beyond = ^carillon.Seq(0)
 
 // fresh settles where a first sync begins, and refuses a token that leads to
-// what is not there any more: one that is older than anything is kept, or that
-// belongs to a journal before the present one, whose end the store may have lost.
-func (f *Feed) fresh(r *httpapi.Request, c *cursor, now carillon.Progress) error {
+// what is not there any more: one that is older than anything is kept, that is
+// from before its user was erased, or that belongs to a journal before the present
+// one, whose end the store may have lost.
+func (f *Feed) fresh(r *httpapi.Request, u carillon.User, c *cursor, now carillon.Progress) error {
+	begins := c.at == beyond || c.start == beyond
 	if c.at == beyond {
 		c.at = now.Applied
 	}
@@ -103,6 +105,13 @@ func (f *Feed) fresh(r *httpapi.Request, c *cursor, now carillon.Progress) error
 		c.start, c.issued = now.Applied, r.Now()
 	}
 	old := c.issued != 0 && r.Now()-c.issued > carillon.MaxLife.Milliseconds()
+	if !begins && !old {
+		erased, err := f.deps.Store.Erased(u)
+		if err != nil {
+			return err
+		}
+		old = erased != 0 && max(c.at, c.start) <= erased // of a first sync it is where it began that counts
+	}
 	if !old && (c.at == 0 || c.at <= now.Applied && (c.start != 0 || c.at.Epoch() == now.Applied.Epoch())) {
 		return nil
 	}

@@ -94,6 +94,16 @@ func (d *desk) readAll() {
 	d.apply(&carillon.Rows{Floors: []carillon.FloorRow{{User: alice, Floor: d.floor, Expires: d.clock.UnixMilli() + 86_400_000*30}}})
 }
 
+// erase takes alice away.
+func (d *desk) erase() {
+	d.t.Helper()
+	d.seq++
+	d.floor, d.items = carillon.Floor{}, map[int64]*carillon.Item{}
+	d.apply(&carillon.Rows{Erased: []carillon.ErasedRow{{
+		User: alice, Partition: alicePartition(), Seq: carillon.MakeSeq(1, d.seq), Expires: d.clock.UnixMilli() + carillon.MaxLife.Milliseconds(),
+	}}})
+}
+
 // round is an answer of a delta.
 type round struct {
 	listing
@@ -361,6 +371,45 @@ func TestDeltaTokens(t *testing.T) {
 	d.followed(link)
 	d.clock.Move(31 * 24 * time.Hour)
 	resync("31 days later")
+}
+
+// TestDeltaOfErased: no link from before an erasure, also not one in the middle of a
+// first sync, goes on behind it: its reader keeps what is gone. One from after it does.
+func TestDeltaOfErased(t *testing.T) {
+	d := newDesk(t)
+	for range 3 {
+		d.send("")
+	}
+	page := func(path string) (next, delta string) {
+		t.Helper()
+		status, body, _ := d.get(strings.TrimPrefix(path, d.url), user)
+		var l round
+		if status != 200 || json.Unmarshal([]byte(body), &l) != nil {
+			t.Fatalf("%s: %d %s", path, status, body)
+		}
+		return l.Next, l.Delta
+	}
+	_, whole := page(deltaPath)
+	_, latest := page(deltaPath + "?$deltatoken=latest")
+	half, _ := page(deltaPath + "?$top=2")
+	d.send("")
+	d.send("")
+	partly, _ := page(deltaPath + "?$deltatoken=latest&$top=1")
+	if partly == "" {
+		_, partly = page(deltaPath + "?$deltatoken=latest&$top=1")
+	}
+	d.erase()
+	d.send("")
+	var again string
+	for what, link := range map[string]string{"whole": whole, "latest": latest, "a first sync": half, "a page": partly} {
+		status, body, h := d.get(strings.TrimPrefix(link, d.url), user)
+		if again = h.Get("Location"); status != 410 || !strings.Contains(body, `"resyncRequired"`) || again == "" {
+			t.Errorf("%s: %d %s", what, status, body)
+		}
+	}
+	link := d.followed(strings.TrimPrefix(again, d.url), fmt.Sprint("n", d.seq))
+	d.send("")
+	d.followed(link, fmt.Sprint("n", d.seq))
 }
 
 // TestOwnWriteInDelta: a delta that brings the position of a write has it.

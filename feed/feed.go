@@ -11,7 +11,7 @@ import (
 )
 
 // Store is what feed reads of items.
-type Store interface {
+type Store interface { //nolint:interfacebloat // one of each kind of read
 	// Item is one row with its outcomes; nil when there is none.
 	Item(u carillon.User, created carillon.Seq) (*carillon.Item, error)
 	// Find leads from a derived id to its row.
@@ -26,6 +26,9 @@ type Store interface {
 	Changes(u carillon.User, r carillon.FeedRange, fn func(at carillon.Place, it *carillon.Item) bool) (next carillon.Place, rows int, err error)
 	// Progress is how far a partition is.
 	Progress(partition int32) (carillon.Progress, error)
+	// Erased is the seq of the record that erased the user last; 0 when none did in
+	// the last [carillon.MaxLife].
+	Erased(u carillon.User) (carillon.Seq, error)
 }
 
 // Directory is what feed reads of endpoints: enough to refuse the subscription

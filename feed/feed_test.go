@@ -81,6 +81,8 @@ func (m *memory) Progress(partition int32) (carillon.Progress, error) {
 	return carillon.Progress{Partition: partition, Applied: carillon.MakeSeq(1, 1000)}, nil
 }
 
+func (m *memory) Erased(carillon.User) (carillon.Seq, error) { return 0, nil }
+
 func (m *memory) Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.Endpoint, error) {
 	return append(dst, m.endpoints[u]...), nil
 }

@@ -41,7 +41,7 @@ func (f *Feed) events(r *httpapi.Request) error {
 		return err
 	}
 	l := &live{feed: f, until: until, partition: f.partition(u)}
-	if err := l.begin(r); err != nil {
+	if err := l.begin(r, u); err != nil {
 		return err
 	}
 	s, err := f.hub.join(u)
@@ -100,18 +100,22 @@ type live struct {
 	partition int32
 	until     int64
 	cursor    cursor
+	erased    carillon.Seq // the last erasure that the reader knows of, or need not
 	resync    bool
 	named     bool // the reader told where he was
 	buf       []byte
 }
 
 // begin finds where to go on.
-func (l *live) begin(r *httpapi.Request) error {
+func (l *live) begin(r *httpapi.Request, u carillon.User) error {
 	now, err := l.feed.deps.Store.Progress(l.partition)
 	if err != nil {
 		return err
 	}
 	l.cursor.at = now.Applied
+	if l.erased, err = l.feed.deps.Store.Erased(u); err != nil {
+		return err
+	}
 	id := r.Header("Last-Event-ID")
 	if id == "" {
 		id = r.Query("lastEventId")
@@ -123,7 +127,7 @@ func (l *live) begin(r *httpapi.Request) error {
 	if err != nil {
 		return carillon.Errorf(carillon.CodeInvalidRequest, "Last-Event-ID", "%.40q is no event id of this service", id)
 	}
-	if pos.Partition != l.partition || pos.Seq >= now.Applied && pos.Seq != 0 || pos.Seq != 0 && pos.Seq.Epoch() != now.Applied.Epoch() {
+	if pos.Partition != l.partition || pos.Seq >= now.Applied && pos.Seq != 0 || pos.Seq != 0 && pos.Seq.Epoch() != now.Applied.Epoch() || pos.Seq < l.erased {
 		l.resync = true
 		return nil
 	}
@@ -138,7 +142,7 @@ func (l *live) run(ctx context.Context, w io.Writer) {
 	defer beat.Stop()
 	l.buf = append(l.buf[:0], "retry: "+retryMS+"\n\n"...)
 	if l.resync {
-		l.buf = append(l.buf, "event: resync\ndata: {}\n"...)
+		l.anew()
 	}
 	l.id(l.cursor.at)
 	l.again() // what changed since begin, or before; a tap may have come in between
@@ -210,6 +214,15 @@ func (l *live) page() (more bool, err error) {
 	if err != nil || now.Applied <= l.cursor.at {
 		return false, err
 	}
+	switch erased, err := f.deps.Store.Erased(l.stream.user); {
+	case err != nil:
+		return false, err
+	case erased > l.erased: // what he has is gone, and no entry of the feed says so
+		l.erased, l.cursor.at, l.cursor.inner = erased, max(l.cursor.at, erased+1), 0
+		l.anew()
+		l.id(l.cursor.at)
+		return true, nil
+	}
 	e := entry{feed: f, user: l.stream.user}
 	n := 0
 	var failed error
@@ -269,6 +282,9 @@ func (l *live) event(e *entry, at carillon.Place) error {
 	l.buf = append(l.buf, "\n\n"...)
 	return nil
 }
+
+// anew begins the event that tells the reader that what he has is void; an id ends it.
+func (l *live) anew() { l.buf = append(l.buf, "event: resync\ndata: {}\n"...) }
 
 // id tells the reader how far he is, without an event.
 func (l *live) id(next carillon.Seq) {

@@ -191,6 +191,31 @@ func TestLiveResync(t *testing.T) {
 	}
 }
 
+// TestLiveOfErased: who follows a user as he is erased, and who comes back after it
+// with an id from before, is told that what he has is void; then it goes on.
+func TestLiveOfErased(t *testing.T) {
+	d := newDesk(t)
+	x := d.tune(t, eventsPath, &user)
+	x.next()
+	d.tapped(func() { d.send("") })
+	before := x.named("changed", "n1")
+	d.tapped(d.erase)
+	void := x.named("resync", "{}")
+	d.tapped(func() { d.send("") })
+	x.named("changed", "n3")
+
+	y := d.tune(t, eventsPath, &user, "Last-Event-ID", before.id)
+	if e := y.next(); e.name != "resync" || e.id == "" {
+		t.Errorf("an id from before: %+v", e)
+	}
+	z := d.tune(t, eventsPath, &user, "Last-Event-ID", void.id)
+	z.named("changed", "n3")
+	d.tapped(func() { d.send("") })
+	for _, l := range []*tune{x, y, z} {
+		l.named("changed", "n4")
+	}
+}
+
 // TestLiveBounds: a user has so many live feeds; one that hangs up makes room.
 func TestLiveBounds(t *testing.T) {
 	d := newDesk(t)
@@ -244,7 +269,11 @@ func TestTickets(t *testing.T) {
 	refused(link, "used")
 	ticket, _ := take()
 	refused("/api/v1/users/dev.bob/feed/events?ticket="+ticket, "another user")
-	refused("/api/v1/me/feed/events?ticket="+ticket[:len(ticket)-2]+"AA", "no ticket")
+	forged := ticket[:len(ticket)-2] + "AA"
+	if forged == ticket {
+		forged = ticket[:len(ticket)-2] + "BA"
+	}
+	refused("/api/v1/me/feed/events?ticket="+forged, "no ticket")
 	_, link = take()
 	refused(link, "may not call for this app", "Origin", "https://two.example.com")
 	refused(link, "no app has registered", "Origin", "https://evil.example.com")
