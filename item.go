@@ -169,6 +169,21 @@ func (it *Item) Awaits(content Seq) bool {
 	return !it.State.Deleted && (it.Scheduled && it.Content == content || it.Next.Content == content)
 }
 
+// Replaced tells whether the item's content n took the place of another. A release
+// (deliverAt) gives an item a content seq of its own too, so the two seqs do not
+// tell: without a key nothing takes an item's place, and with one a first content
+// was journalled after it was accepted, while a scheduled version that took
+// another's place finds the row journalled before. Where the journal's broker
+// stamps records by a clock that is behind, a released one with a key counts as
+// replaced.
+func (it *Item) Replaced(n *Notification) bool {
+	if it.Content == it.Created {
+		return false
+	}
+	scheduled := n.DeliverAt > n.Accepted
+	return !scheduled || !it.ID.IsZero() && it.Journalled < n.Accepted
+}
+
 // FeedEntry is one place in a user's feed at which an item changed.
 type FeedEntry struct {
 	Seq, Created Seq

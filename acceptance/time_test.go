@@ -5,6 +5,7 @@ package acceptance_test
 import (
 	"bytes"
 	"errors"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -151,6 +152,28 @@ func (w *timed) scheduled(t *testing.T) {
 	if n := len(phone.inbox(t)); n != 3 {
 		t.Errorf("%d pushes, want one and two fences: %v", n, phone.ids(t))
 	}
+	w.active(t, p, id)
+}
+
+// active: what was scheduled and rang is as new as any, and not updated, until a
+// scheduled version takes its place.
+func (w *timed) active(t *testing.T, p *person, id string) {
+	keyed := with(visual("Keyed", ""), map[string]any{"appNotificationId": "released", "deliverAt": w.in(time.Minute)})
+	key := p.send(t, keyed)
+	w.pass(2 * time.Minute)
+	status := func(id, want string) {
+		t.Helper()
+		until(t, ringLimit, id+" is "+want, func() bool {
+			r := p.get(t, "/beta/me/notifications?$filter="+url.QueryEscape("status eq '"+want+"'")).want(t, 200)
+			return r.has(id) && p.get(t, "/beta/me/notifications/"+id).want(t, 200).str("status") == want
+		})
+	}
+	status(id, "Active")
+	status(key, "Active")
+	keyed["deliverAt"] = w.in(time.Minute)
+	p.send(t, keyed)
+	w.pass(2 * time.Minute)
+	status(key, "Updated")
 }
 
 func (w *timed) killed(t *testing.T, data string) {

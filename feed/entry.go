@@ -45,12 +45,14 @@ func (e *entry) modified() (int64, error) {
 	if e.item.State.Deleted { // its content is gone
 		return at, nil
 	}
-	if e.item.Content != e.item.Created { // replaced: the item is old, its content is not
+	if e.item.Content != e.item.Created {
 		n, err := e.content()
 		if err != nil {
 			return 0, err
 		}
-		at = max(at, n.Accepted)
+		if e.item.Replaced(n) { // the item is old, its content is not
+			at = max(at, n.Accepted)
+		}
 	}
 	return at, nil
 }

@@ -105,7 +105,7 @@ func (g *Gateway) changed(r *httpapi.Request, u carillon.User, id carillon.ID, i
 		Context: r.AppendContext(nil, u.ID, true), ETag: httpapi.ETag(it.Content, &it.State), ID: id, Host: u.Host,
 		Notification: &n, State: it.State, Created: it.Accepted, Modified: it.State.Changed,
 	}
-	if it.Content != it.Created {
+	if it.Replaced(&n) {
 		v.Modified = max(v.Modified, n.Accepted)
 	}
 	r.SetHeader("ETag", v.ETag)
