@@ -181,10 +181,11 @@ func (s *shard) changed(r *resident, rec record) {
 		t.item.Next = carillon.Next{}
 		s.silence(t, &note, why)
 		y = y.Handle(note.ID, rec.f.Seq, t.item.Expires)
-	case before && t.item.Content == t.item.Created:
+	case before && t.item.ID.IsZero():
 		y = y.Restore(note.ID)
-		// Of a version that was suppressed meanwhile an endpoint may show the one before:
-		// that is cleared, and the present one found in the history.
+		// Where an id has versions, the present one may have been suppressed meanwhile, and
+		// an endpoint show the one before: that is cleared, and the present one found in
+		// the history.
 	}
 	s.owe(r, y, c.Installation, note.Targets, rec.f.Seq, t.item.Expires)
 	r.more = c.More
