@@ -396,17 +396,6 @@ func TestBroadcastRecalledOverACrash(t *testing.T) {
 	})
 }
 
-// slow is a store whose endpoints take their time.
-type slow struct {
-	*memory
-	d time.Duration
-}
-
-func (s *slow) Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.Endpoint, error) {
-	time.Sleep(s.d)
-	return s.memory.Endpoints(dst, u)
-}
-
 // A recall's deletion and the drain of what it cancelled meet at a user who is not at
 // hand: what waited is counted, once.
 func TestBroadcastRecalledWhileRecalled(t *testing.T) {
@@ -429,7 +418,9 @@ func TestBroadcastRecalledWhileRecalled(t *testing.T) {
 				pass(time.Second)
 				return
 			}
-			r.d.deps.Store = &slow{store, 50 * time.Millisecond}
+			store.mu.Lock()
+			store.read = func() { time.Sleep(50 * time.Millisecond) }
+			store.mu.Unlock()
 			r.feed(deletes(alice, r.d.deps.IDs.Derived(alice, 'b', castID), ""))
 			r.d.Steer(host, castID, carillon.Steering{State: carillon.BroadcastCancelled, Recalled: true})
 			pass(time.Minute)

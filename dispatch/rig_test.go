@@ -36,6 +36,7 @@ type memory struct {
 	dues      []carillon.DueRow
 	parked    []carillon.ParkedRow
 	members   []carillon.MemberRow
+	read      func() // when endpoints are read, if it is set
 	counts    map[string]carillon.BroadcastCounts
 	itemRows  int
 	lateRows  int
@@ -89,6 +90,12 @@ func own(u carillon.User) carillon.User {
 }
 
 func (m *memory) Endpoints(dst []carillon.Endpoint, u carillon.User) ([]carillon.Endpoint, error) {
+	m.mu.Lock()
+	read := m.read
+	m.mu.Unlock()
+	if read != nil {
+		read()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range m.endpoints[u] {
