@@ -15,6 +15,7 @@ import (
 	"carillon"
 	"carillon/gateway"
 	"carillon/internal/auth"
+	"carillon/internal/httpapi"
 	"carillon/journal"
 )
 
@@ -324,6 +325,37 @@ func TestImportAborted(t *testing.T) {
 }
 
 // TestImportBudget: imports count against the process's budget for bulk.
+// TestImportStalls: a body that stands still is 408, plain or packed, and the answer
+// tells what stays of it.
+func TestImportStalls(t *testing.T) {
+	r := newRigBehind(t, gateway.Config{}, httpapi.Config{ReadTimeout: 200 * time.Millisecond}, func(*gateway.Deps) {})
+	for _, encoding := range []string{"", "gzip"} {
+		body, feed := io.Pipe()
+		go func() {
+			to := io.Writer(feed)
+			if encoding != "" {
+				z := gzip.NewWriter(feed)
+				defer func() { _ = z.Flush() }()
+				to = z
+			}
+			_, _ = io.WriteString(to, importBody(0, 3))
+		}()
+		headers := []string{}
+		if encoding != "" {
+			headers = append(headers, "Content-Encoding", encoding)
+		}
+		a, err := r.post(r.app(), body, headers...)
+		_ = feed.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, message := a.fault()
+		if a.status != 408 || !strings.Contains(message, "less than 16 KiB/s") || !strings.Contains(message, "lines 1 to ") {
+			t.Errorf("%q: %d %s", encoding, a.status, a.body)
+		}
+	}
+}
+
 func TestImportBudget(t *testing.T) {
 	r := newRig(t, gateway.Config{BulkBytes: 1 << 20, BulkBudgetBytes: 5 << 20})
 	r.journal.set(func(j *fakeJournal) { j.hold, j.held = make(chan struct{}), make(chan struct{}) })

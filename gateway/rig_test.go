@@ -57,6 +57,12 @@ func newRigOn(t testing.TB, cfg gateway.Config, j gateway.Journal, more ...func(
 // newRigWith is newRig with other partners.
 func newRigWith(t testing.TB, cfg gateway.Config, change func(*gateway.Deps), more ...func(*httpapi.Router)) *rig {
 	t.Helper()
+	return newRigBehind(t, cfg, httpapi.Config{}, change, more...)
+}
+
+// newRigBehind is newRigWith behind another HTTP server; its address is chosen here.
+func newRigBehind(t testing.TB, cfg gateway.Config, serving httpapi.Config, change func(*gateway.Deps), more ...func(*httpapi.Router)) *rig {
+	t.Helper()
 	r := &rig{t: t, clock: &carillon.Clock{}, ids: &carillon.IDKey{7}, http: &http.Client{}}
 	if _, ok := t.(*testing.T); ok { // benchmarks measure the doors alone
 		r.http.Transport = apitest.Transport(t, nil)
@@ -94,7 +100,8 @@ func newRigWith(t testing.TB, cfg gateway.Config, change func(*gateway.Deps), mo
 	}
 	change(&deps)
 	g := gateway.New(cfg, deps)
-	server := httpapi.New(httpapi.Config{Listen: "127.0.0.1:0"}, log, r.clock)
+	serving.Listen = "127.0.0.1:0"
+	server := httpapi.New(serving, log, r.clock)
 	g.Register(server.Router())
 	for _, register := range more {
 		register(server.Router())
