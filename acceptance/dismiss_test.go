@@ -85,18 +85,32 @@ func asleep(t *testing.T, s *site) {
 	}
 }
 
-// retrySuppressed: a push that waits for its next try is not tried again.
+// retrySuppressed: a push that waits for its next try is not tried again once it is
+// dismissed; another, that nobody dismissed, is, at the same time.
 func retrySuppressed(t *testing.T, s *site) {
 	p := s.person(t, "retried")
 	ios, android := p.register(t, "ios", ""), p.register(t, "android", "")
-	fetch(t, s.http, s.ops+"/sandbox/faults", "", "POST", map[string]any{"vendor": "fcm", "address": android.address, "status": 503, "retryAfter": "3600"}).want(t, 200)
-	defer fetch(t, s.http, s.ops+"/sandbox/faults", "", "DELETE", nil)
+	fetch(t, s.http, s.ops+"/sandbox/faults", "", "POST", map[string]any{"vendor": "fcm", "address": android.address, "status": 503, "retryAfter": "60"}).want(t, 200)
 	id := p.send(t, visual("Not", "twice"))
-	ios.rung(t, 1)
-	android.rung(t, 1)
+	stays := p.send(t, visual("Again", ""))
+	ios.rung(t, 2)
+	android.rung(t, 2) // refused
 	p.dismiss(t, ios, id)
+	fetch(t, s.http, s.ops+"/sandbox/faults", "", "DELETE", nil).want(t, 200)
+	s.move(t, "+2m")
+	android.rung(t, 3)
 	until(t, ringLimit, "its retry is suppressed", func() bool {
 		r := s.call(t, s.app, "GET", "/api/v1/users/"+p.id+"/notifications/"+id+"/deliveries", nil).want(t, 200)
 		return strings.Contains(string(r.text), `"dismissed"`)
 	})
+	p.fence(t, android)
+	tried := map[string]int{}
+	for _, in := range android.inbox(t) {
+		if in.Mark != "clear" {
+			tried[in.NotificationID]++
+		}
+	}
+	if tray := android.tray(t); tried[id] != 1 || tried[stays] != 2 || len(tray) != 2 || tray[0].NotificationID != stays {
+		t.Errorf("the dismissed one was tried %d times, the other %d; shown: %+v", tried[id], tried[stays], tray)
+	}
 }

@@ -126,6 +126,7 @@ type keyUse struct {
 	KeyID  string
 	Pushes int64
 	Last   time.Time
+	Tokens int64
 }
 
 func (r *rotation) uses(t *testing.T) map[string]keyUse {

@@ -67,6 +67,7 @@ func TestTime(t *testing.T) {
 	w := &timed{site: serve(t, data), t: t}
 	t.Run("fallback", w.fallback)
 	t.Run("scheduled", w.scheduled)
+	t.Run("provider token", w.slots)
 	t.Run("killed", func(t *testing.T) { w.killed(t, data) })
 	t.Run("expired", func(t *testing.T) { w.expired(t, data) })
 	if a := w.audit(t); !a.Closed {
@@ -174,6 +175,54 @@ func (w *timed) active(t *testing.T, p *person, id string) {
 	p.send(t, keyed)
 	w.pass(2 * time.Minute)
 	status(key, "Updated")
+}
+
+// slots: APNs gets one provider token for all that is sent within half an hour, and
+// never one that it would refuse: of more than an hour ago, or new on a connection
+// that had another less than 20 minutes before.
+func (w *timed) slots(t *testing.T) {
+	const slot = 30 * time.Minute
+	p := w.person(t, "tokens")
+	phone := p.register(t, "ios", "")
+	tokens := func() (n int64) {
+		for _, u := range (&rotation{s: w.site}).uses(t) {
+			n += u.Tokens
+		}
+		return n
+	}
+	now := time.Now().Add(w.moved)
+	w.pass(now.Truncate(slot).Add(2*slot + time.Minute).Sub(now)) // a minute into a slot
+	sent := 0
+	last := tokens()
+	for _, step := range []struct {
+		after time.Duration
+		fresh int64
+	}{
+		{0, 1},
+		{0, 0},
+		{5 * time.Minute, 0},
+		{20 * time.Minute, 0}, // its last minutes
+		{50 * time.Minute, 1}, // the next but one
+		{5 * time.Minute, 0},
+		{61 * time.Minute, 1},
+		{0, 0},
+	} {
+		if step.after > 0 {
+			w.pass(step.after)
+		}
+		p.send(t, visual("a push", ""))
+		sent++
+		phone.rung(t, sent)
+		if n := tokens(); n != last+step.fresh {
+			t.Errorf("push %d, %v later, came with %d new tokens, want %d", sent, step.after, n-last, step.fresh)
+		}
+		last = tokens()
+	}
+	for i, in := range phone.inbox(t) {
+		if in.Status != 200 {
+			t.Errorf("push %d was answered %d: %s", i+1, in.Status, in.whole)
+		}
+	}
 }
 
 func (w *timed) killed(t *testing.T, data string) {

@@ -30,6 +30,7 @@ type apnsKey struct {
 	public      *ecdsa.PublicKey
 	used        atomic.Int64 // pushes that came with a token of it
 	last        atomic.Int64 // when the last one did, milliseconds since 1970
+	tokens      atomic.Int64 // different tokens of it that came
 }
 
 // apnsKeys is all of them, by id.
@@ -68,6 +69,8 @@ type KeyUse struct {
 	// Pushes came with a token of it, the last one at Last (zero: none did).
 	Pushes int64     `json:"pushes"`
 	Last   time.Time `json:"last,omitzero"`
+	// Tokens is how many different ones those were.
+	Tokens int64 `json:"tokens"`
 }
 
 // KeyUses is how the APNs keys that are known were used, in no order.
@@ -76,7 +79,7 @@ func (s *Server) KeyUses() []KeyUse {
 	defer s.apnsKeys.mu.Unlock()
 	uses := []KeyUse{}
 	for _, k := range s.apnsKeys.by {
-		u := KeyUse{KeyID: k.id, TeamID: k.team, Pushes: k.used.Load()}
+		u := KeyUse{KeyID: k.id, TeamID: k.team, Pushes: k.used.Load(), Tokens: k.tokens.Load()}
 		if u.Pushes > 0 {
 			u.Last = time.UnixMilli(k.last.Load())
 		}
@@ -227,5 +230,6 @@ func (a *apns) verify(tok string) (provider, bool) {
 	}
 	p := provider{key, c.IssuedAt.Time}
 	a.known[strings.Clone(tok)] = p
+	key.tokens.Add(1)
 	return p, true
 }
