@@ -52,6 +52,16 @@ func TestExitCodes(t *testing.T) {
 	f(exitOK, "sandbox", "clock", "--help")
 }
 
+// TestUserKeys: a user's id without its issuer's alias is no user's key, and is not
+// asked about.
+func TestUserKeys(t *testing.T) {
+	for _, args := range [][]string{{"user", "erase", "alice"}, {"user", "export", "alice"}} {
+		if code, _, fault := call(t, args...); code != exitUsage || !strings.Contains(fault, "did you mean dev.alice?") {
+			t.Errorf("%q: exit code %d, %s", args, code, fault)
+		}
+	}
+}
+
 func TestEveryCommandIsDocumented(t *testing.T) {
 	for _, c := range commands() {
 		var help strings.Builder

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"carillon/internal/auth"
 )
@@ -78,6 +79,9 @@ func userExportCommand() command {
 func userPath(args []string) (string, error) {
 	if len(args) != 1 || args[0] == "" {
 		return "", usagef("name the user, such as %s.alice", auth.DevAlias)
+	}
+	if !strings.Contains(args[0], ".") { // one who mistypes shall not be told that somebody is forgotten
+		return "", usagef("%q is no user key, which is an issuer's alias, a dot and the user's id: did you mean %s.%s?", args[0], auth.DevAlias, args[0])
 	}
 	return "/api/v1/users/" + url.PathEscape(args[0]), nil
 }
