@@ -261,6 +261,15 @@ type ErasedRow struct {
 	Partition int32
 	Seq       Seq
 	Expires   int64
+	// Addresses are the push addresses that were his.
+	Addresses []VacatedAddress
+}
+
+// VacatedAddress is a push address that is its erased owner's no more, with the
+// version of his registration.
+type VacatedAddress struct {
+	Address AddressHash
+	Version Seq
 }
 
 // ItemRow writes a whole item. Moved holds the expiry that an older version of

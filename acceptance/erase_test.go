@@ -24,6 +24,9 @@ func TestEraseAndExport(t *testing.T) {
 	p, other := s.person(t, "forgotten"), s.person(t, "kept")
 	phone := p.register(t, "ios", "")
 	stays := other.register(t, "android", "")
+	s.call(t, p.token, "PUT", "/api/v1/me/endpoints/"+planted+"-tablet", map[string]string{
+		"host": host, "platform": "android", "address": address("android", planted), "appId": "com.example.demo",
+	}).want(t, 200)
 	shown := p.send(t, with(visual(planted+"-title", planted+"-body"), map[string]any{"note": planted + "-extra"}))
 	p.send(t, with(raw(planted+"-raw"), map[string]any{"appNotificationId": planted + "-key"}))
 	phone.rung(t, 2)

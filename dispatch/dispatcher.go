@@ -55,7 +55,7 @@ func New(cfg Config, deps Deps) (*Dispatcher, error) {
 	}
 	d.loads = make(chan *loadBatch, 64)
 	d.leaver = newLeaver(d)
-	d.forgetter = &forgetter{d: d, wake: make(chan struct{}, 1)}
+	d.forgetter = &forgetter{d: d, wake: make(chan struct{}, 1), vacated: map[erasure]struct{}{}}
 	for i := range d.cfg.Shards {
 		d.shards = append(d.shards, newShard(d, i))
 	}

@@ -46,17 +46,19 @@ func (s *shard) erase(r *resident, rec record) {
 	clear(r.keyed)
 	r.keyed = r.keyed[:0] // what comes is no later version of these
 	j := &joint{win: rec.win, r: r, parts: 1}
+	row := carillon.ErasedRow{User: r.user, Partition: k.partition, Seq: rec.f.Seq, Expires: s.now + carillon.MaxLife.Milliseconds()}
 	for i := range r.entry.endpoints {
 		if e := &r.entry.endpoints[i]; e.Address != "" {
-			s.vacates(r, j, e)
+			a := carillon.VacatedAddress{Address: carillon.HashAddress(r.user.Host, e.Platform, e.Address), Version: e.Version}
+			row.Addresses = append(row.Addresses, a)
+			j.parts++
+			s.cause(&causing{joint: j, entry: vacation(r.key, &a, s.rec.At)})
 		}
 	}
 	s.change(r, nil)
 	st := r.alter()
 	st.floor, st.floorRow, st.sync, st.syncRow = nil, 0, carillon.Sync{Expires: s.now + 1}, 0
-	s.rows.Erased = append(s.rows.Erased, carillon.ErasedRow{
-		User: r.user, Partition: k.partition, Seq: rec.f.Seq, Expires: s.now + carillon.MaxLife.Milliseconds(),
-	})
+	s.rows.Erased = append(s.rows.Erased, row)
 	s.applied = append(s.applied, applied{win: rec.win, r: r, joint: j})
 	r.holds++
 	s.d.metrics.erased.Inc()
@@ -139,12 +141,10 @@ func (s *shard) eraseHint(rc *recall) {
 // userMark tells users apart in a vacation without naming them.
 func userMark(key string) string { return fmt.Sprintf("%016x", carillon.HashUserKey([]byte(key))) }
 
-// vacates appends that an address is its erased owner's no more.
-func (s *shard) vacates(r *resident, j *joint, e *carillon.Endpoint) {
-	h := carillon.HashAddress(r.user.Host, e.Platform, e.Address)
-	gone := journal.Record{Kind: journal.KindClaim, At: s.rec.At, Claim: journal.Claimed{Address: h[:], User: userMark(r.key), Seq: e.Version}}
-	j.parts++
-	s.cause(&causing{joint: j, entry: journal.Entry{Key: []byte(h.String()), Value: gone.Append(nil)}})
+// vacation is the record by which an address is its erased owner's no more.
+func vacation(user string, a *carillon.VacatedAddress, at int64) journal.Entry {
+	gone := journal.Record{Kind: journal.KindClaim, At: at, Claim: journal.Claimed{Address: a.Address[:], User: userMark(user), Seq: a.Version}}
+	return journal.Entry{Key: []byte(a.Address.String()), Value: gone.Append(nil)}
 }
 
 // vacate takes the owner's name off an address, unless another has it by now or he

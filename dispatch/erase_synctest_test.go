@@ -148,3 +148,35 @@ func TestErasedBeforeTheAnswer(t *testing.T) {
 		}
 	})
 }
+
+// A crash between the rows of an erasure and the vacation of its addresses loses
+// none: they stand in its row.
+func TestEraseVacatesOverACrash(t *testing.T) {
+	store := newMemory()
+	alice := user("dev.alice")
+	var at, end carillon.Seq
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{Shards: 1}, store)
+		defer r.stop()
+		r.feed(r.joins(alice, "i", carillon.IOS))
+		r.flush()
+		claims := len(r.journal.claims)
+		at = r.feed(erases(alice))
+		end = r.next
+		r.flush()
+		if len(r.journal.claims) != claims+1 {
+			t.Fatal("no vacation")
+		}
+	}) // as if that append had not been acknowledged: the record is replayed
+	synctest.Test(t, func(t *testing.T) {
+		r := newRigAt(t, Config{Shards: 1}, store, at, end)
+		defer r.stop()
+		r.feed(erases(alice))
+		r.flush()
+		r.positions() // settled
+		r.pass(2 * forgetEvery)
+		if len(r.journal.claims) == 0 {
+			t.Errorf("the replay vacates %d addresses", len(r.journal.claims))
+		}
+	})
+}

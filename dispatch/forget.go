@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"carillon"
+	"carillon/journal"
 )
 
 // forgetEvery is how often it is looked whether an erasure can go on.
@@ -15,6 +16,15 @@ const forgetEvery = 2 * time.Second
 type forgetter struct {
 	d    *Dispatcher
 	wake chan struct{}
+	// vacated are the erasures whose addresses were vacated once more, at the look
+	// before: a crash may have come between their rows and that.
+	vacated map[erasure]struct{}
+}
+
+// erasure names one.
+type erasure struct {
+	partition int32
+	at        carillon.Seq
 }
 
 // run goes on with what an earlier run left, and then with what comes, until ctx
@@ -77,6 +87,7 @@ func (f *forgetter) forget(ctx context.Context, keepers []*keeper) (more bool, e
 		if err := f.d.deps.Store.Forgotten(ctx, &gone[i]); err != nil {
 			return true, err
 		}
+		delete(f.vacated, erasure{gone[i].Partition, gone[i].Seq})
 	}
 	return more, nil
 }
@@ -94,10 +105,35 @@ func (f *forgetter) partition(ctx context.Context, k *keeper, gone []carillon.Er
 			waits = true
 			continue
 		}
+		if again, err := f.vacate(ctx, &rows[i]); again || err != nil {
+			waits = true
+			if err != nil {
+				return gone, true, err
+			}
+			continue
+		}
 		if err := f.d.deps.Store.Forget(ctx, &rows[i]); err != nil {
 			return gone, true, err
 		}
 		gone = append(gone, rows[i])
 	}
 	return gone, waits, nil
+}
+
+// vacate vacates an erased user's addresses, which does no harm where it was done;
+// again tells that it was not at the look before: the next one finds them applied.
+func (f *forgetter) vacate(ctx context.Context, row *carillon.ErasedRow) (again bool, err error) {
+	key := erasure{row.Partition, row.Seq}
+	if _, done := f.vacated[key]; done || len(row.Addresses) == 0 {
+		return false, nil
+	}
+	entries := make([]journal.Entry, len(row.Addresses))
+	for i := range row.Addresses {
+		entries[i] = vacation(row.User.Key(), &row.Addresses[i], f.d.deps.Clock.UnixMilli())
+	}
+	if err := f.d.deps.Journal.Append(ctx, entries); err != nil {
+		return true, err
+	}
+	f.vacated[key] = struct{}{}
+	return true, nil
 }

@@ -168,7 +168,7 @@ func FuzzKeys(f *testing.F) {
 	f.Add(store.AppendLedgerKey(nil, 3, 5))
 	f.Add(store.AppendEndedKey(nil, 3, 5))
 	f.Add(store.AppendFeedKey(nil, 3, alice, 9, 5))
-	f.Add(store.AppendErasingKey(nil, 3, 5))
+	f.Add(store.AppendErasing(store.AppendErasingKey(nil, 3, 5), &carillon.ErasedRow{User: alice, Addresses: []carillon.VacatedAddress{{Version: 4}}}))
 	f.Fuzz(func(t *testing.T, key []byte) {
 		var due carillon.DueRow
 		if store.ReadDueKey(key, &due) {

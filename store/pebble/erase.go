@@ -27,7 +27,8 @@ func (w *writer) erased(row *carillon.ErasedRow) error {
 		return err
 	}
 	w.key = store.AppendErasingKey(w.key[:0], row.Partition, row.Seq)
-	return w.b.Set(w.key, []byte(row.User.Key()), nil)
+	w.value = store.AppendErasing(w.value[:0], row)
+	return w.b.Set(w.key, w.value, nil)
 }
 
 // everyGeneration lists the generations that hold rows of any kind.
@@ -92,8 +93,8 @@ func (s *Store) Erasing(partition int32) (rows []carillon.ErasedRow, err error) 
 }
 
 // Forget has everything that was kept of an erased user leave the files: his
-// rows, where his deliveries waited, and his lines of the log of outcomes. It may
-// be broken off and done again.
+// rows, where his deliveries waited, what was kept of his addresses, and his lines
+// of the log of outcomes. It may be broken off and done again.
 func (s *Store) Forget(ctx context.Context, row *carillon.ErasedRow) error {
 	forgot, err := s.ForgetEnded(row.User, row.Partition, 0)
 	if err != nil {
@@ -111,6 +112,10 @@ func (s *Store) Forget(ctx context.Context, row *carillon.ErasedRow) error {
 	for _, g := range s.everyGeneration() {
 		from := store.AppendUserPrefix(nil, g, row.User)
 		ranges = append(ranges, span{from, store.Above(from)})
+		for i := range row.Addresses { // what stood there before it was vacated
+			from := store.AppendUserPrefix(nil, g, store.AddressUser(row.Addresses[i].Address))
+			ranges = append(ranges, span{from, store.Above(from)})
+		}
 	}
 	for _, k := range [...]store.PartitionKind{store.KindDue, store.KindParked, store.KindBroadcast} {
 		from := store.AppendPartitionKey(nil, k, row.Partition)
