@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,18 +22,25 @@ import (
 type counting struct {
 	*pebble.Store
 
+	mu         sync.Mutex
 	rows, most int // in all, and the most of one call
+}
+
+func (c *counting) add(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rows, c.most = c.rows+n, max(c.most, n)
 }
 
 func (c *counting) History(u carillon.User, from, to carillon.Seq, newestFirst bool, fn func(it *carillon.Item) bool) (int, error) {
 	n, err := c.Store.History(u, from, to, newestFirst, fn)
-	c.rows, c.most = c.rows+n, max(c.most, n)
+	c.add(n)
 	return n, err
 }
 
 func (c *counting) Changes(u carillon.User, r carillon.FeedRange, fn func(at carillon.Place, it *carillon.Item) bool) (carillon.Place, int, error) {
 	next, n, err := c.Store.Changes(u, r, fn)
-	c.rows, c.most = c.rows+n, max(c.most, n)
+	c.add(n)
 	return next, n, err
 }
 
