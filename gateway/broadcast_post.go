@@ -124,6 +124,7 @@ func (g *Gateway) postBroadcast(r *httpapi.Request) error {
 	}
 	if err != nil {
 		e := *carillon.AsError(err)
+		e.Cause = err // a body that stalls is 408
 		if e.Code == carillon.CodeConflict {
 			e.Message += fmt.Sprintf("; %d users were journalled before", c.sum)
 		} else {

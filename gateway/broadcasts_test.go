@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -14,6 +16,7 @@ import (
 	"carillon"
 	"carillon/gateway"
 	"carillon/internal/auth"
+	"carillon/internal/httpapi"
 	"carillon/journal"
 )
 
@@ -247,4 +250,29 @@ func TestBroadcastKeepsBack(t *testing.T) {
 		}
 	}
 	r.refused(<-second, 409, "key", "cancelled while")
+}
+
+// A body that stalls is answered 408, also when a part of it is journalled.
+func TestBroadcastStalls(t *testing.T) {
+	casts := gateway.NewBroadcasts(func(string, string, carillon.Steering) {}, slog.New(slog.DiscardHandler))
+	r := newRigBehind(t, gateway.Config{}, httpapi.Config{ReadTimeout: 200 * time.Millisecond}, func(d *gateway.Deps) { d.Broadcasts, d.Table = casts, castTable{casts} })
+	body, feed := io.Pipe()
+	go func() {
+		_, _ = io.WriteString(feed, `{"notification":{"targetHostName":"`+host+`","payload":{"visualContent":{"title":"x"}}}}`+"\n"+strings.Repeat("\"dev.a\"\n", 5000))
+	}()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", r.url+"/api/v1/broadcasts", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+r.app())
+	req.Header.Set("Content-Type", "application/x-ndjson")
+	res, err := r.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := io.ReadAll(res.Body)
+	_ = feed.Close()
+	if res.StatusCode != 408 {
+		t.Errorf("%d %s", res.StatusCode, b)
+	}
 }

@@ -237,8 +237,8 @@ headers 7 200 end=true`)
 func TestLateSettings(t *testing.T) {
 	r := start(t, sandbox.Config{})
 	r.conduct(sandbox.APNs, func(c *sandbox.Conduct) { c.SettingsDelay = 20 * time.Millisecond })
+	begin := time.Now() // the delay begins when the connection is taken
 	f := r.frames(r.Addrs().APNs)
-	begin := time.Now()
 	f.push(r, 1, alert)
 	f.push(r, 3, alert) // as a client that does not wait for SETTINGS
 	f.send()
