@@ -101,7 +101,7 @@ func (h *household) step() {
 	quiet := false // nothing that was done can have made a push pointless
 	switch rapid.SampledFrom([]string{
 		"send", "send", "keyed", "later", "local", "change", "change", "change", "many", "floor", "delete", "ack",
-		"join", "join", "leave", "answer", "answer", "answer", "fail", "throttle", "room", "wait", "crash", "erase",
+		"join", "join", "leave", "answer", "answer", "answer", "fail", "throttle", "room", "wait", "crash", "rebalance", "erase",
 	}).Draw(h.rt, "step") {
 	case "send":
 		h.feed(h.long(r.sends(u, fmt.Sprint(len(h.records)))))
@@ -194,7 +194,10 @@ func (h *household) step() {
 		quiet = true
 		pass(time.Duration(1+h.draw("ms", 2000)) * time.Millisecond)
 	case "crash":
-		h.crash()
+		h.crash(false)
+		return
+	case "rebalance":
+		h.crash(true)
 		return
 	}
 	if quiet { // before a release that came due makes another version the present one
@@ -339,13 +342,11 @@ func (h *household) arrive(p carillon.Push) {
 	}
 }
 
-// crash loses what was not written; what was handed off may arrive yet.
-func (h *household) crash() {
+// crash loses what was not written; what was handed off may arrive yet. In order, as
+// when the partition goes to another process of the group, what is known is written
+// first, and only what has no answer is to be done again.
+func (h *household) crash(inOrder bool) {
 	h.r.k.advance()
-	settled := h.store.progress[0].Settled
-	if settled == 0 {
-		settled = carillon.MakeSeq(1, 0)
-	}
 	kept := h.store.clone()
 	h.r.v.mu.Lock()
 	flying := slices.Clone(h.r.v.pushes)
@@ -358,6 +359,14 @@ func (h *household) crash() {
 	}
 	next := h.r.next
 	h.r.stop()
+	if inOrder {
+		h.save()
+		kept = h.store
+	}
+	settled := kept.progress[0].Settled
+	if settled == 0 {
+		settled = carillon.MakeSeq(1, 0)
+	}
 	h.store = kept
 	h.r = newRigAt(h.t, h.r.d.cfg, kept, settled, next)
 	h.r.next = settled
