@@ -270,6 +270,7 @@ func TestBroadcastStalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = res.Body.Close() }()
 	b, _ := io.ReadAll(res.Body)
 	_ = feed.Close()
 	if res.StatusCode != 408 {
