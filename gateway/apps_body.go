@@ -9,6 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"reflect"
+	"strconv"
 	"strings"
 
 	"carillon"
@@ -32,12 +35,34 @@ type identitiesBody struct {
 
 // quotaBody is an app's quota; what is not named has no limit.
 type quotaBody struct {
-	PerSecond int64 `json:"perSecond,omitempty"`
-	PerDay    int64 `json:"perDay,omitempty"`
+	PerSecond whole `json:"perSecond,omitempty"`
+	PerDay    whole `json:"perDay,omitempty"`
+}
+
+// whole is a whole number, as JSON may have it: 5 and 5.0 are one.
+type whole int64
+
+// UnmarshalJSON reads it.
+func (w *whole) UnmarshalJSON(b []byte) error {
+	if n, err := strconv.ParseInt(string(b), 10, 64); err == nil {
+		*w = whole(n)
+		return nil
+	}
+	if f, err := strconv.ParseFloat(string(b), 64); err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+		*w = whole(f)
+		return nil
+	}
+	switch b[0] {
+	case 'n': // null
+		return nil
+	case '"', '{', '[', 't', 'f':
+		return &json.UnmarshalTypeError{Value: "value", Type: reflect.TypeFor[int64]()}
+	}
+	return &json.UnmarshalTypeError{Value: "number " + string(b), Type: reflect.TypeFor[int64]()}
 }
 
 func (b quotaBody) quota() carillon.Quota {
-	return carillon.Quota{PerSecond: b.PerSecond, PerDay: b.PerDay}
+	return carillon.Quota{PerSecond: int64(b.PerSecond), PerDay: int64(b.PerDay)}
 }
 
 // quotaOf is what is told of a quota; nil of none.
@@ -45,7 +70,7 @@ func quotaOf(q carillon.Quota) *quotaBody {
 	if q == (carillon.Quota{}) {
 		return nil
 	}
-	return &quotaBody{PerSecond: q.PerSecond, PerDay: q.PerDay}
+	return &quotaBody{PerSecond: whole(q.PerSecond), PerDay: whole(q.PerDay)}
 }
 
 // credentialBody is a credential as it is put, and, sealed, as it is kept.

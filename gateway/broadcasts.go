@@ -280,11 +280,11 @@ func (b *castChange) apply(row *broadcastRow, now int64) error {
 		return carillon.Errorf(carillon.CodeConflict, "maxPerSecond", "it is cancelled, for good: nothing of it goes out any more")
 	}
 	if b.MaxPerSecond != nil {
-		pace := 0
+		var pace whole
 		if err := json.Unmarshal(b.MaxPerSecond, &pace); err != nil || string(b.MaxPerSecond) != "null" && (pace < 1 || pace > maxPace) {
 			return carillon.Errorf(carillon.CodeInvalidRequest, "maxPerSecond", "%.40q is neither a whole number from 1 to %d nor null, which is no bound", b.MaxPerSecond, maxPace)
 		}
-		row.MaxPerSecond = pace
+		row.MaxPerSecond = int(pace)
 	}
 	switch state {
 	case stateRunning:

@@ -117,6 +117,7 @@ func TestBroadcastSteered(t *testing.T) {
 		{`{"state":"paused"}`, "paused", `"boundBy":"paused"`, carillon.Steering{State: carillon.BroadcastPaused}},
 		{`{"state":"paused","maxPerSecond":50}`, "paused", `"maxPerSecond":50`, carillon.Steering{State: carillon.BroadcastPaused, MaxPerSecond: 50}},
 		{`{"state":"running"}`, "running", `"boundBy":"provider"`, carillon.Steering{MaxPerSecond: 50}},
+		{`{"maxPerSecond":50.0}`, "running", `"maxPerSecond":50`, carillon.Steering{MaxPerSecond: 50}},
 		{`{"maxPerSecond":null}`, "running", `"ratePerSecond":4,"etaDateTime":`, carillon.Steering{}},
 		{`{"recall":true}`, "cancelled", `"recall":{"state":"running"`, carillon.Steering{State: carillon.BroadcastCancelled, Recalled: true}},
 		{`{"state":"cancelled","recall":true}`, "cancelled", `"recall":{"state":"running"`, carillon.Steering{State: carillon.BroadcastCancelled, Recalled: true}},
