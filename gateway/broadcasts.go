@@ -185,7 +185,8 @@ func (g *Gateway) standing(row *broadcastRow, now int64) (a broadcastAnswer, err
 	if to.State == carillon.BroadcastCancelled {
 		return a, nil
 	}
-	if over, err := g.over(row, &c); err != nil || over {
+	unbegun := c.Notifications == 0 && to.State == carillon.BroadcastPaused // before its users are posted
+	if over, err := g.over(row, &c); err != nil || over && !unbegun {
 		a.State = stateFinished
 		return a, err
 	}
