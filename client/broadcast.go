@@ -155,27 +155,9 @@ func (s *Sender) steer(ctx context.Context, in *call) (*Broadcast, error) {
 // all expired are forgotten one day. Host may be "" when the token's app has one.
 // An error ends them.
 func (s *Sender) Broadcasts(ctx context.Context, host string) iter.Seq2[*Broadcast, error] {
-	return func(yield func(*Broadcast, error) bool) {
-		query := hostQuery(host)
-		for {
-			var page struct {
-				Value []Broadcast `json:"value"`
-				Next  string      `json:"@odata.nextLink"`
-			}
-			if err := s.c.json(ctx, &call{method: http.MethodGet, path: broadcasts(), query: query}, &page); err != nil {
-				yield(nil, err)
-				return
-			}
-			for i := range page.Value {
-				if !yield(&page.Value[i], nil) {
-					return
-				}
-			}
-			if query = queryOf(page.Next); query == "" {
-				return
-			}
-		}
-	}
+	return pages[Broadcast](hostQuery(host), func(query string, page any) error {
+		return s.c.json(ctx, &call{method: http.MethodGet, path: broadcasts(), query: query}, page)
+	})
 }
 
 func (s *Sender) patchBroadcast(ctx context.Context, id string, change map[string]any) (*Broadcast, error) {

@@ -194,14 +194,21 @@ func (d *Device) Get(ctx context.Context, id string) (*Item, error) {
 
 // All is the history: what is there, read and dismissed too. An error ends it.
 func (d *Device) All(ctx context.Context) iter.Seq2[*Item, error] {
-	return func(yield func(*Item, error) bool) {
-		query := ""
-		for {
+	return pages[Item]("", func(query string, page any) error {
+		return d.call(ctx, &call{method: http.MethodGet, path: mine(), query: query}, page)
+	})
+}
+
+// pages is a list that the service gives page by page: get decodes the one that a
+// query asks for, the first by query. An error ends them.
+func pages[T any](query string, get func(query string, page any) error) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		for query := query; ; {
 			var page struct {
-				Value []Item `json:"value"`
+				Value []T    `json:"value"`
 				Next  string `json:"@odata.nextLink"`
 			}
-			if err := d.call(ctx, &call{method: http.MethodGet, path: mine(), query: query}, &page); err != nil {
+			if err := get(query, &page); err != nil {
 				yield(nil, err)
 				return
 			}

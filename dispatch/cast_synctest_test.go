@@ -419,7 +419,7 @@ func TestBroadcastRecalledWhileRecalled(t *testing.T) {
 				return
 			}
 			store.mu.Lock()
-			store.read = func() { time.Sleep(50 * time.Millisecond) }
+			store.read = func() { time.Sleep(50 * time.Millisecond) } // of the bubble: what comes meanwhile waits for the user
 			store.mu.Unlock()
 			r.feed(deletes(alice, r.d.deps.IDs.Derived(alice, 'b', castID), ""))
 			r.d.Steer(host, castID, carillon.Steering{State: carillon.BroadcastCancelled, Recalled: true})
@@ -477,7 +477,7 @@ func TestBroadcastScheduledReplay(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRigAt(t, Config{Shards: 1}, store, from, end)
 			defer r.stop()
-			time.Sleep(3 * time.Minute)
+			time.Sleep(3 * time.Minute) // of the bubble: the first run went on so long
 			r.v.replies(accept)
 			for _, f := range played {
 				r.feedAt(r.clock.UnixMilli(), f)

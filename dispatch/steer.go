@@ -24,10 +24,9 @@ func (st *steered) paced() bool { return st != nil && st.MaxPerSecond > 0 && !st
 // Steer tells what is wanted of a broadcast. Paused, what no vendor has of it
 // waits; cancelled, it is suppressed when its turn comes. It is paced as the turns
 // at its endpoints come up, with a tenth of a second's worth in advance; what had its
-// turn before there was a pace gets another. Recalled,
-// what is not planned yet never is. A zero steering, also of one whose
-// notifications have all expired, forgets it. Safe for concurrent use, before Run
-// too.
+// turn before there was a pace gets another. Recalled, what is not planned yet never
+// is. A zero steering, also of one whose notifications have all expired, forgets it.
+// Safe for concurrent use, before Run too.
 func (d *Dispatcher) Steer(host, id string, to carillon.Steering) {
 	key := castKey{host, id}
 	d.mu.Lock()
@@ -70,7 +69,8 @@ func (d *Dispatcher) steering(host, id string) *steered {
 }
 
 // holds tells whether its sender wants a broadcast's delivery to wait; one that need
-// not has taken its place in the pace. What a keeper took from the parked rows has its place in the pace already.
+// not has taken its place in the pace. What a keeper took from the parked rows has
+// its place already.
 func (s *shard) holds(d *delivery) bool {
 	st := s.d.steering(d.p.r.user.Host, d.p.note.Broadcast)
 	switch {

@@ -262,10 +262,10 @@ func (c *casting) users(ctx context.Context, head *castHead, in *bufio.Reader, n
 			break
 		}
 	}
-	if err := c.flush(ctx); err != nil || c.open == nil {
+	if err := c.flush(ctx); err != nil {
 		return err
 	}
-	return c.opened() // without users
+	return c.opened() // when there were no users
 }
 
 // opened makes the broadcast's row, if it is not there yet.
@@ -365,12 +365,7 @@ func (c *casting) reached() {
 		last[at.Partition] = max(last[at.Partition], at.Seq)
 	}
 	c.ahead = append(c.ahead, last)
-	if c.last == nil {
-		c.last = make([]carillon.Seq, len(last))
-	}
-	for p, seq := range last {
-		c.last[p] = max(c.last[p], seq)
-	}
+	c.last = furthest(c.last, last)
 }
 
 // charge takes the users out of the app's quota: a posting goes no faster than that.

@@ -62,12 +62,17 @@ func (b *broadcastRow) steering() carillon.Steering {
 
 // reached notes the last records that a posting journalled.
 func (b *broadcastRow) reached(last []carillon.Seq) {
-	next := make([]carillon.Seq, max(len(b.Last), len(last)))
-	copy(next, b.Last)
-	for p, seq := range last {
+	b.Last = furthest(b.Last, last)
+}
+
+// furthest is the higher seq of each partition; neither slice is changed.
+func furthest(a, b []carillon.Seq) []carillon.Seq {
+	next := make([]carillon.Seq, max(len(a), len(b)))
+	copy(next, a)
+	for p, seq := range b {
 		next[p] = max(next[p], seq)
 	}
-	b.Last = next
+	return next
 }
 
 func (b *broadcastRow) key() string { return BroadcastPrefix + b.Host + "/" + b.ID }
