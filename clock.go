@@ -47,16 +47,20 @@ func (c *Clock) Move(d time.Duration) {
 }
 
 // NewTimer makes a timer that fires after d. Stop it when it is not needed.
-func (c *Clock) NewTimer(d time.Duration) *Timer {
+func (c *Clock) NewTimer(d time.Duration) *Timer { return c.newTimer(c.Now().Add(d)) }
+
+// newTimer reads the clock after it holds the lock: a move that comes before is
+// in what it reads, one that comes after finds the timer.
+func (c *Clock) newTimer(when time.Time) *Timer {
 	ch := make(chan time.Time, 1)
-	t := &Timer{C: ch, c: ch, clock: c, when: c.Now().Add(d)}
+	t := &Timer{C: ch, c: ch, clock: c, when: when}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.timers == nil {
 		c.timers = make(map[*Timer]struct{})
 	}
 	c.timers[t] = struct{}{}
-	t.inner = time.AfterFunc(d, t.fire) //nolint:forbidigo // the one place
+	t.inner = time.AfterFunc(when.Sub(c.Now()), t.fire) //nolint:forbidigo // the one place
 	return t
 }
 
@@ -103,7 +107,13 @@ func (t *Timer) drain() {
 
 // Sleep waits for d by the clock or until ctx ends, whose error it returns.
 func (c *Clock) Sleep(ctx context.Context, d time.Duration) error {
-	t := c.NewTimer(d)
+	return c.SleepUntil(ctx, c.Now().Add(d))
+}
+
+// SleepUntil waits until the clock has passed when or ctx ends, whose error it
+// returns. It misses no move, also not one that comes just before it.
+func (c *Clock) SleepUntil(ctx context.Context, when time.Time) error {
+	t := c.newTimer(when)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

@@ -92,7 +92,7 @@ func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *cari
 	s := &Sender{path: "/v1/projects/" + acct.ProjectID + "/messages:send", clock: clock, to: to, dry: cfg.ValidateOnly}
 	s.tokens = wire.NewTokens(wire.TokensConfig{
 		Name: "fcm", URL: tokenURL, Form: acct.form, TLS: trust,
-		Now: clock.Now, Sleep: clock.Sleep, OnToken: s.roomAgain, Logger: log,
+		Now: clock.Now, SleepUntil: clock.SleepUntil, OnToken: s.roomAgain, Logger: log,
 	})
 	s.pool = h2.NewPool(h2.PoolConfig{
 		Name: "fcm", Addr: site.Addr, TLS: site.TLS,

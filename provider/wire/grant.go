@@ -53,9 +53,9 @@ type TokensConfig struct {
 	// Form makes a request's form; it may hold secrets and is never logged.
 	Form func(now time.Time) (url.Values, error)
 	TLS  *tls.Config // nil: the system's
-	// Now and Sleep are the clock by which tokens age and refreshes wait.
-	Now   func() time.Time
-	Sleep func(ctx context.Context, d time.Duration) error
+	// Now and SleepUntil are the clock by which tokens age and refreshes wait.
+	Now        func() time.Time
+	SleepUntil func(ctx context.Context, when time.Time) error
 	// OnToken is called when there is a token and there was none.
 	OnToken func()
 	Logger  *slog.Logger
@@ -126,7 +126,7 @@ func (t *Tokens) Run(ctx context.Context) error {
 		wait = max(wait, backoff(failures))
 		if ctx.Err() == nil {
 			t.cfg.Logger.Warn("no access token", "for", t.cfg.Name, "error", err, "again in", wait)
-			_ = t.cfg.Sleep(ctx, wait)
+			t.sleep(ctx, wait)
 		}
 	}
 	return nil
@@ -146,9 +146,14 @@ func (t *Tokens) use(ctx context.Context, tok *Token) {
 	if !had {
 		t.cfg.OnToken()
 	}
-	if t.rest(ctx, tok.life-min(refreshEarly, tok.life/5)) && !tok.proven.Load() {
-		_ = t.cfg.Sleep(ctx, refusedWait)
+	// By the token's own end: the clock may have moved since it was asked for.
+	if t.rest(ctx, tok.expires.Add(-min(refreshEarly, tok.life/5))) && !tok.proven.Load() {
+		t.sleep(ctx, refusedWait)
 	}
+}
+
+func (t *Tokens) sleep(ctx context.Context, d time.Duration) {
+	_ = t.cfg.SleepUntil(ctx, t.cfg.Now().Add(d)) // its end is ctx's
 }
 
 func backoff(failures int) time.Duration {
@@ -162,8 +167,8 @@ func (t *Tokens) unkick() {
 	t.kicked = false
 }
 
-// rest waits for d or until the token was refused, and tells which.
-func (t *Tokens) rest(ctx context.Context, d time.Duration) (refused bool) {
+// rest waits until a time or until the token was refused, and tells which.
+func (t *Tokens) rest(ctx context.Context, until time.Time) (refused bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	t.mu.Lock()
@@ -172,7 +177,7 @@ func (t *Tokens) rest(ctx context.Context, d time.Duration) (refused bool) {
 		cancel()
 	}
 	t.mu.Unlock()
-	_ = t.cfg.Sleep(ctx, d)
+	_ = t.cfg.SleepUntil(ctx, until)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.wake = nil

@@ -1,7 +1,14 @@
 package wire_test
 
 import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,4 +47,44 @@ func FuzzParseToken(f *testing.F) {
 			t.Fatalf("%q: %q for %v", body, header, life)
 		}
 	})
+}
+
+// TestTokensJump: when the clock moves while a token is being told of, the next
+// one is asked for by the moved clock, not an hour after it.
+func TestTokensJump(t *testing.T) {
+	asked := make(chan struct{}, 2)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"access_token":"a","expires_in":3599}`)
+		asked <- struct{}{}
+	}))
+	defer server.Close()
+	var shift atomic.Int64
+	start := time.Now()
+	now := func() time.Time { return start.Add(time.Duration(shift.Load())) }
+	tokens := wire.NewTokens(wire.TokensConfig{
+		Name: "jump", URL: server.URL,
+		Form: func(time.Time) (url.Values, error) { return url.Values{}, nil },
+		Now:  now,
+		SleepUntil: func(ctx context.Context, when time.Time) error {
+			if now().Before(when) {
+				<-ctx.Done() // nobody moves this clock while it sleeps
+			}
+			return ctx.Err()
+		},
+		OnToken: func() { shift.CompareAndSwap(0, int64(2*time.Hour)) },
+		Logger:  slog.New(slog.DiscardHandler),
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- tokens.Run(ctx) }()
+	<-asked
+	select {
+	case <-asked:
+	case <-time.After(10 * time.Second):
+		t.Error("no token is asked for after the clock has passed the first one's end")
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }

@@ -103,7 +103,7 @@ func New(cfg Config, cred carillon.Credential, to carillon.Receiver, clock *cari
 	}
 	s.tokens = wire.NewTokens(wire.TokensConfig{
 		Name: "wns", URL: tokenURL, Form: ask, TLS: trust,
-		Now: clock.Now, Sleep: clock.Sleep, OnToken: s.roomAgain, Logger: log,
+		Now: clock.Now, SleepUntil: clock.SleepUntil, OnToken: s.roomAgain, Logger: log,
 	})
 	return s, nil
 }
