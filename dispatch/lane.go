@@ -24,8 +24,10 @@ type lane struct {
 	again chan struct{} // the sender is to be opened anew
 
 	// shut mirrors the breaker for the shards' quick look; slow tells that the
-	// queue's head has waited for too long while other lanes want to go on.
+	// queue's head has waited for its vendor for too long while other lanes want to
+	// go on.
 	shut, slow atomic.Bool
+	tempo      tempo
 	// paused tells that the app's administrator stopped it: nothing goes, not even
 	// a probe. Changed with mu held.
 	paused atomic.Bool
@@ -67,7 +69,7 @@ func (l *lane) put(ds []*delivery) {
 		l.oldest = l.d.deps.Clock.UnixMilli()
 	}
 	l.queue = append(l.queue, ds...)
-	l.pace()
+	l.pace(l.d.deps.Clock.UnixMilli())
 	l.mu.Unlock()
 	nudge(l.wake)
 }
@@ -86,8 +88,9 @@ func (l *lane) urge(d *delivery) {
 }
 
 // pop moves up to len(into) deliveries out of the queue, clears first. They take
-// no more than half of it while others wait.
-func (l *lane) pop(into []*delivery) int {
+// no more than half of it while others wait. Asked tells that the sender was asked
+// how many that may be.
+func (l *lane) pop(into []*delivery, asked bool) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	first := into
@@ -100,9 +103,12 @@ func (l *lane) pop(into []*delivery) int {
 	clear(l.queue[l.head : l.head+ring])
 	l.head += ring
 	n := urgent + ring
+	if asked {
+		l.tempo.full.Store(n == len(into) && n < l.d.cfg.LaneBatch)
+	}
 	if n > 0 {
 		l.oldest = l.d.deps.Clock.UnixMilli()
-		l.pace()
+		l.pace(l.oldest)
 	}
 	if l.head == len(l.queue) {
 		l.queue, l.head = l.queue[:0], 0
@@ -167,11 +173,12 @@ func (l *lane) shutNow(why string) {
 
 // pace looks at how long the head of the queue has waited; l.mu is held. Only
 // beside other lanes does a slow one park: alone, its full queue pauses the
-// readers, and the journal is the queue.
-func (l *lane) pace() {
+// readers, and the journal is the queue. And only for its vendor's sake: when we
+// are late ourselves, parking makes us later.
+func (l *lane) pace(now int64) {
 	slow := false
-	if l.head < len(l.queue) && l.d.lanesOpen.Load() > 1 {
-		age := l.d.deps.Clock.UnixMilli() - l.queue[l.head].queued
+	if l.head < len(l.queue) && l.d.lanesOpen.Load() > 1 && l.tempo.slow(now, l.d.cfg.Credits) {
+		age := now - l.queue[l.head].queued
 		slow = age > slowAfter || l.slow.Load() && age > slowAfter/2
 	}
 	if slow != l.slow.Load() {
@@ -191,14 +198,11 @@ func (l *lane) handOff(ctx context.Context, sender carillon.Sender) {
 	stall := l.d.deps.Clock.NewTimer(stallAfter * time.Millisecond)
 	defer stall.Stop()
 	for {
-		room := len(taken)
-		if sender != nil && !l.closed() {
+		room, asked := len(taken), sender != nil && !l.closed()
+		if asked {
 			room = min(sender.Room(), room)
 		}
-		n := 0
-		if room > 0 {
-			n = l.pop(taken[:room])
-		}
+		n := l.pop(taken[:room], asked)
 		if n == 0 {
 			select {
 			case <-ctx.Done():
@@ -214,6 +218,7 @@ func (l *lane) handOff(ctx context.Context, sender carillon.Sender) {
 		}
 		pushes = l.claim(pushes[:0], taken[:n], sender == nil)
 		if len(pushes) > 0 {
+			l.tempo.sent(len(pushes), l.d.deps.Clock.UnixMilli())
 			l.d.metrics.handed.Add(len(pushes))
 			sender.Send(pushes)
 		}
@@ -323,7 +328,7 @@ func (l *lane) letGo(a answer) {
 func (l *lane) reject(ctx context.Context) {
 	taken := make([]*delivery, l.d.cfg.LaneBatch)
 	for {
-		for n := l.pop(taken); n > 0; n = l.pop(taken) {
+		for n := l.pop(taken, false); n > 0; n = l.pop(taken, false) {
 			now := l.d.deps.Clock.UnixMilli()
 			for _, d := range taken[:n] {
 				won := d.word.CompareAndSwap(wordQueued, wordHanded)
@@ -375,6 +380,7 @@ func (l *lane) Answers(batch []carillon.Answer) {
 // judge shows the breaker what came back.
 func (l *lane) judge(batch []carillon.Answer) {
 	now := l.d.deps.Clock.UnixMilli()
+	l.tempo.heard(batch, now)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range batch {

@@ -133,13 +133,19 @@ func (s *shard) slow(o *outgoing) bool {
 	return at != 0 && s.now >= at
 }
 
-// parkAt is when what waits in o parks, ms; 0 when it need not.
+// parkAt is when what waits in o parks, or that is to be looked at again, ms; 0
+// when it need not.
 func (s *shard) parkAt(o *outgoing) int64 {
 	if s.d.lanesOpen.Load() > 1 {
 		for _, d := range o.queue {
-			if !d.probe {
-				return d.queued + slowAfter + 1
+			if d.probe {
+				continue
 			}
+			at := d.queued + slowAfter + 1
+			if at <= s.now && !o.lane.tempo.slow(s.now, s.d.cfg.Credits) {
+				return s.now + slowAnswer
+			}
+			return at
 		}
 	}
 	return 0

@@ -389,6 +389,7 @@ type vendor struct {
 	reply  func(p carillon.Push) carillon.Outcome
 	room   int
 	now    func() int64
+	width  int // when set, room is what is left of it beside a lane's unanswered pushes
 }
 
 func (v *vendor) Open(lane carillon.Lane, to carillon.Receiver) (carillon.Sender, error) {
@@ -398,17 +399,27 @@ func (v *vendor) Open(lane carillon.Lane, to carillon.Receiver) (carillon.Sender
 		return nil, carillon.Errorf(carillon.CodeNotFound, "apps", "no credential")
 	}
 	v.to[lane] = to
-	return &sender{v: v, to: to}, nil
+	return &sender{v: v, to: to, lane: lane}, nil
 }
 
 type sender struct {
-	v  *vendor
-	to carillon.Receiver
+	v    *vendor
+	to   carillon.Receiver
+	lane carillon.Lane
 }
 
 func (s *sender) Room() int {
 	s.v.mu.Lock()
 	defer s.v.mu.Unlock()
+	if s.v.width > 0 {
+		room := s.v.width
+		for _, p := range s.v.pushes {
+			if p.Endpoint.Platform == s.lane.Platform {
+				room--
+			}
+		}
+		return max(room, 0)
+	}
 	return s.v.room
 }
 
@@ -471,6 +482,13 @@ func (v *vendor) answerIf(p carillon.Push) {
 	to.Answers([]carillon.Answer{{Ref: p.Ref, Outcome: accept(p), At: v.now(), Kind: p.Kind}})
 }
 
+// unanswered are those pushes, in hand-off order.
+func (v *vendor) unanswered() []carillon.Push {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.pushes)
+}
+
 // all are the pushes so far, in hand-off order.
 func (v *vendor) all() []carillon.Push {
 	v.mu.Lock()
@@ -493,6 +511,13 @@ func (v *vendor) replies(f func(p carillon.Push) carillon.Outcome) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.reply = f
+}
+
+// narrow lets each lane have n unanswered pushes.
+func (v *vendor) narrow(n int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.width = n
 }
 
 // rooms sets how many pushes each lane takes now.
@@ -561,6 +586,15 @@ func (idleSource) Run(ctx context.Context, _ func(context.Context, *journal.Clai
 	return ctx.Err()
 }
 
+// recalling is one whose keeper recalls what is due and parked, as consuming it
+// would: not before the dispatcher opens lanes.
+type recalling struct{ k *keeper }
+
+func (r recalling) Run(ctx context.Context, _ func(context.Context, *journal.Claim) error) error {
+	r.k.recallDue(ctx)
+	return ctx.Err()
+}
+
 func newRig(t *testing.T, cfg Config, store *memory) *rig {
 	t.Helper()
 	first := carillon.MakeSeq(1, 0)
@@ -589,11 +623,7 @@ func newRigAt(t *testing.T, cfg Config, store *memory, from, end carillon.Seq) *
 	}
 	d.keepers[0] = r.k
 	go func() {
-		var wg sync.WaitGroup
-		wg.Go(func() { r.k.recallDue(ctx) })
-		err := d.Run(ctx, idleSource{})
-		wg.Wait()
-		done <- err
+		done <- d.Run(ctx, recalling{r.k})
 	}()
 	stopped := false
 	r.stop = func() {

@@ -52,7 +52,7 @@ func (s *shard) send(d *delivery) {
 // may wait while the reader is far from that, as what parks makes all that comes
 // after it park too.
 func (s *shard) silent(t *turn, d *delivery) bool {
-	return t.busy != nil && s.now-t.busy.queued > slowAfter && s.d.lanesOpen.Load() > 1 &&
+	return t.busy != nil && s.now-t.busy.queued > slowAfter && s.d.lanesOpen.Load() > 1 && d.lane.tempo.slow(s.now, s.d.cfg.Credits) &&
 		d.p.k.inFlight.Load() > d.p.k.backlog()/2 &&
 		!d.p.clear && !d.probe && d.row().Attempts == 0
 }

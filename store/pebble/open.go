@@ -24,6 +24,7 @@ type Store struct {
 	clock  *carillon.Clock
 	health *health
 	disk   *logDisk
+	calm   *calmDisk
 	dir    string
 	width  time.Duration
 
@@ -103,11 +104,13 @@ func (s *Store) open(cfg Config, disk vfs.FS) (err error) {
 	}
 	s.width = width
 	s.disk = &logDisk{FS: disk}
-	o := options(cfg, s.disk, s.health)
+	s.calm = &calmDisk{FS: s.disk}
+	o := options(cfg, s.calm, s.health)
 	o.Lock = s.lock
 	if s.db, err = pebble.Open(cfg.Dir, o); err != nil {
 		return err
 	}
+	s.calm.watch(pressureOf(s.db))
 	if err := s.loadDirectory(); err != nil {
 		return errors.Join(err, s.db.Close())
 	}
@@ -142,6 +145,7 @@ func (s *Store) Close() error {
 		return errors.Join(err, s.lock.Close())
 	}
 	err := s.syncLog()
+	s.calm.watch(nil) // what is under way ends soon
 	return errors.Join(err, s.health.err(), s.db.Close(), s.lock.Close())
 }
 
