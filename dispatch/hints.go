@@ -265,7 +265,6 @@ func (k *keeper) recallDue(ctx context.Context) {
 		if k.replayed() { // else what is parked would go before what is older and re-driven
 			next = min(next, k.drainParked(now))
 		}
-		nudge(k.room) // the reader may wait for that
 		t.Reset(min(time.Duration(max(next-now, 1))*time.Millisecond, hintIdle))
 	}
 }
@@ -385,11 +384,11 @@ func (k *keeper) drain(w carillon.ParkedLane, n int, probe, paced bool) int {
 	if probe {
 		at = &q.tried
 	}
-	cursor, recalled := *at, q.recalled
+	cursor := *at
 	q.late = carillon.MaxSeq
 	h.mu.Unlock()
-	if !probe {
-		room = k.worth(w, room, n, recalled)
+	if !probe { // more would only wait in memory
+		room = min(room, k.credits.room(k.d.lane(w.Lane).index, w.Low))
 	}
 	sent := 0
 	for wrapped := cursor == nil; room > 0; wrapped, cursor = true, nil {
@@ -419,17 +418,6 @@ func (k *keeper) drain(w carillon.ParkedLane, n int, probe, paced bool) int {
 		}
 	}
 	return sent
-}
-
-// worth is how many of room are worth a look, which reads rows: more than there
-// are credits for would only wait in memory, and a few can wait for the return of
-// those that are out, which looks again.
-func (k *keeper) worth(w carillon.ParkedLane, room, n, recalled int) int {
-	room = min(room, k.credits.room(k.d.lane(w.Lane).index, w.Low))
-	if n == recallBatch && room < n/4 && recalled > 0 {
-		return 0
-	}
-	return room
 }
 
 // recall sends a hint to the shard that owns the user.

@@ -49,7 +49,6 @@ type keeper struct {
 	windows   []*window // in order; the front ones are passed by settled
 	behind    int       // how many of the front windows applied has passed
 	from      carillon.Seq
-	end       carillon.Seq // the partition's, as the last fetch told
 	applied   carillon.Seq // next seqs: all below are applied, settled
 	settled   carillon.Seq
 	ledger    carillon.LedgerRow // of the range that is being settled
@@ -192,7 +191,7 @@ func (k *keeper) deal(b journal.Batch) {
 	w.unsettled.Store(int32(n)) //nolint:gosec // likewise
 	k.mu.Lock()
 	k.windows = append(k.windows, w)
-	k.from, k.end = b.Next, b.HighWater
+	k.from = b.Next
 	k.mu.Unlock()
 	if n == 0 {
 		nudge(k.wake)
@@ -217,9 +216,8 @@ func (k *keeper) admit(ctx context.Context) error {
 	for ctx.Err() == nil {
 		k.mu.Lock()
 		full := len(k.windows) >= maxWindows
-		late := k.end.Offset()-k.from.Offset() > k.backlog()
 		k.mu.Unlock()
-		if !full && k.inFlight.Load() < k.backlog() && k.bytes.Load() < backlogBytes && (!late || !k.draining()) {
+		if !full && k.inFlight.Load() < k.backlog() && k.bytes.Load() < backlogBytes {
 			return nil
 		}
 		select {
@@ -228,30 +226,6 @@ func (k *keeper) admit(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
-}
-
-// draining tells whether there are parked deliveries that may go now. A partition
-// with more to read than it holds reads on only behind them: newcomers would park
-// behind what is parked, which costs several times what it costs to ring, and
-// under a load that is too high for that it would never end.
-func (k *keeper) draining() bool {
-	if k.hints.depth.Load() == 0 {
-		return false
-	}
-	now := k.d.deps.Clock.UnixMilli()
-	for _, w := range k.hints.lanes() {
-		if open, _ := k.d.lane(w.Lane).admits(now); open && k.free(w) {
-			return true
-		}
-	}
-	return false
-}
-
-// free tells whether nobody steers what is parked by w: what is paused or paced
-// drains at leisure.
-func (k *keeper) free(w carillon.ParkedLane) bool {
-	st := k.d.steering(w.Lane.Host, w.Broadcast)
-	return !st.paused() && !st.paced()
 }
 
 // advance moves both positions over the windows that are done, and the ledger

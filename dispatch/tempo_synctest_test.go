@@ -70,48 +70,6 @@ func (r *rig) wantRung(t *testing.T, pushes int, before uint64) {
 	}
 }
 
-// A partition that has more to read than it holds reads on only when what is
-// parked and may go is gone, else newcomers would park behind it for ever; what
-// may not go is not waited for.
-func TestLateReaderDrainsFirst(t *testing.T) {
-	run(t, func(r *rig) {
-		w := carillon.ParkedLane{Lane: carillon.Lane{Platform: carillon.IOS, Host: host}}
-		r.feed(r.joins(user("dev.u"), "i", carillon.IOS), r.sends(user("dev.u"), "tea"))
-		admitted := func() bool {
-			ctx, done := context.WithCancel(r.t.Context())
-			var admit sync.WaitGroup
-			var err error
-			admit.Go(func() { err = r.k.admit(ctx) })
-			synctest.Wait()
-			done()
-			admit.Wait()
-			return err == nil
-		}
-		check := func(what string, want bool) {
-			t.Helper()
-			if got := admitted(); got != want {
-				t.Errorf("%s: reads on %v, want %v", what, got, want)
-			}
-		}
-		late := r.k.from + carillon.Seq(r.k.backlog()) + 1
-		check("nothing parked", true)
-		r.k.hints.park(w, 1)
-		check("at the end of the log", true)
-		r.k.end = late
-		check("late, and something is parked", false)
-		l := r.d.lane(w.Lane)
-		l.mu.Lock()
-		l.paused.Store(true)
-		l.mu.Unlock()
-		check("its app is paused", true)
-		l.mu.Lock()
-		l.paused.Store(false)
-		l.mu.Unlock()
-		r.k.hints.park(w, -1)
-		check("drained", true)
-	})
-}
-
 // answerEvery accepts what is unanswered once in d until ctx ends.
 func (v *vendor) answerEvery(ctx context.Context, d time.Duration) {
 	for ctx.Err() == nil {
