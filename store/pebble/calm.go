@@ -27,6 +27,8 @@ const (
 	// calmDebt is how much rest is owed before it is taken: a shorter one costs more
 	// to wake from than it gives.
 	calmDebt = time.Millisecond
+	// calmRest bounds a rest: what led to it may be a disk or a machine that stood.
+	calmRest = 20 * time.Millisecond
 	calmLook = 100 * time.Millisecond // between looks at how much presses
 )
 
@@ -126,7 +128,7 @@ func (f *calmFile) Write(p []byte) (int, error) {
 	f.debt += time.Duration(float64(at.Sub(f.since)) * (1 - share) / share)
 	if f.debt >= calmDebt {
 		if share < 1 {
-			time.Sleep(f.debt) //nolint:forbidigo // paces the work of real cores, on real time
+			time.Sleep(min(f.debt, calmRest)) //nolint:forbidigo // paces the work of real cores, on real time
 		}
 		f.debt, at = 0, now()
 	}

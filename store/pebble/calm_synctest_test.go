@@ -82,3 +82,27 @@ func TestCalmShares(t *testing.T) {
 		t.Error("flushes", flushShare(1), flushShare(2), flushShare(3))
 	}
 }
+
+// A piece that took long for other reasons, such as a disk that stood, is no
+// cause for a long rest.
+func TestCalmRestIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &calmDisk{FS: vfs.NewMem()}
+		d.watch(func() (int, int64) { return 0, 1 })
+		f, err := d.Create("a", compactionCategory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		begin := now()
+		if _, err := f.Write([]byte("sorted")); err != nil {
+			t.Fatal(err)
+		}
+		if got := now().Sub(begin); got > calmRest {
+			t.Errorf("rested %v", got)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -134,6 +134,7 @@ func (s *Store) firstFormat(disk vfs.FS, dir string, width time.Duration) error 
 // Close flushes and syncs what was written, and lets go of the directory. The
 // second call does nothing.
 func (s *Store) Close() error {
+	s.calm.watch(nil) // what is under way ends soon
 	s.use.Lock()
 	defer s.use.Unlock()
 	if s.closed {
@@ -145,7 +146,6 @@ func (s *Store) Close() error {
 		return errors.Join(err, s.lock.Close())
 	}
 	err := s.syncLog()
-	s.calm.watch(nil) // what is under way ends soon
 	return errors.Join(err, s.health.err(), s.db.Close(), s.lock.Close())
 }
 
