@@ -3,8 +3,6 @@ package dispatch
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -25,48 +23,35 @@ func TestLateMachineParksNothing(t *testing.T) {
 			r.feed(r.sends(user(fmt.Sprintf("dev.u%d", i)), "tea"))
 		}
 	}
-	t.Run("credits", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, Config{Shards: 2, Credits: 8}, newMemory())
-			defer r.stop()
-			before := r.d.metrics.parked.Get()
-			both(r, 60)
-			for range 200 {
-				pass(50 * time.Millisecond)
-				for _, p := range r.v.unanswered() {
-					r.v.answerIf(p)
+	for _, c := range []struct {
+		what                  string
+		credits, width, users int
+		answers               time.Duration
+	}{
+		{"credits", 8, 0, 60, 50 * time.Millisecond},
+		{"room", 32, 4, 400, 10 * time.Millisecond},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, Config{Shards: 2, Credits: c.credits}, newMemory())
+				defer r.stop()
+				before := r.d.metrics.parked.Get()
+				r.v.narrow(c.width)
+				ctx, done := context.WithCancel(t.Context())
+				var answering sync.WaitGroup
+				answering.Go(func() { r.v.answerEvery(ctx, c.answers) })
+				defer answering.Wait()
+				defer done()
+				both(r, c.users)
+				pass(10 * time.Second)
+				if got := len(r.v.all()); got != 2*c.users {
+					t.Errorf("%d pushes, want %d", got, 2*c.users)
 				}
-				synctest.Wait()
-			}
-			r.wantRung(t, 120, before)
+				if got := r.d.metrics.parked.Get() - before; got != 0 {
+					t.Errorf("%d deliveries parked", got)
+				}
+			})
 		})
-	})
-	t.Run("room", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, Config{Shards: 2, Credits: 32}, newMemory())
-			defer r.stop()
-			before := r.d.metrics.parked.Get()
-			r.v.narrow(4)
-			ctx, done := context.WithCancel(t.Context())
-			var answering sync.WaitGroup
-			answering.Go(func() { r.v.answerEvery(ctx, 10*time.Millisecond) })
-			defer answering.Wait()
-			defer done()
-			both(r, 400)
-			pass(5 * time.Second)
-			r.wantRung(t, 800, before)
-		})
-	})
-}
-
-// wantRung wants so many pushes, each once, and nothing parked since.
-func (r *rig) wantRung(t *testing.T, pushes int, before uint64) {
-	t.Helper()
-	if got := len(r.v.all()); got != pushes {
-		t.Errorf("%d pushes, want %d", got, pushes)
-	}
-	if got := r.d.metrics.parked.Get() - before; got != 0 {
-		t.Errorf("%d deliveries parked", got)
 	}
 }
 
@@ -77,11 +62,6 @@ func (v *vendor) answerEvery(ctx context.Context, d time.Duration) {
 		for _, p := range v.unanswered() {
 			v.answerIf(p)
 		}
-		v.mu.Lock()
-		to := slices.Collect(maps.Values(v.to))
-		v.mu.Unlock()
-		for _, r := range to {
-			r.RoomAgain()
-		}
+		v.tellRoom()
 	}
 }
