@@ -65,11 +65,12 @@ func newLane(d *Dispatcher, key carillon.Lane, index int) *lane {
 // put appends deliveries; the caller keeps the slice.
 func (l *lane) put(ds []*delivery) {
 	l.mu.Lock()
+	now := l.d.deps.Clock.UnixMilli()
 	if l.head == len(l.queue) {
-		l.oldest = l.d.deps.Clock.UnixMilli()
+		l.oldest = now
 	}
 	l.queue = append(l.queue, ds...)
-	l.pace(l.d.deps.Clock.UnixMilli())
+	l.pace(now)
 	l.mu.Unlock()
 	nudge(l.wake)
 }
@@ -171,13 +172,18 @@ func (l *lane) shutNow(why string) {
 	l.changed()
 }
 
-// pace looks at how long the head of the queue has waited; l.mu is held. Only
-// beside other lanes does a slow one park: alone, its full queue pauses the
-// readers, and the journal is the queue. And only for its vendor's sake: when we
-// are late ourselves, parking makes us later.
+// hinders tells whether what waits for the lane for too long shall park. Only
+// beside other lanes does it: alone, its full queue pauses the readers, and the
+// journal is the queue. And only for its vendor's sake: when we are late
+// ourselves, parking makes us later.
+func (l *lane) hinders(now int64) bool {
+	return l.d.lanesOpen.Load() > 1 && l.tempo.slow(now, l.d.cfg.Credits)
+}
+
+// pace looks at how long the head of the queue has waited; l.mu is held.
 func (l *lane) pace(now int64) {
 	slow := false
-	if l.head < len(l.queue) && l.d.lanesOpen.Load() > 1 && l.tempo.slow(now, l.d.cfg.Credits) {
+	if l.head < len(l.queue) && l.hinders(now) {
 		age := now - l.queue[l.head].queued
 		slow = age > slowAfter || l.slow.Load() && age > slowAfter/2
 	}
@@ -216,9 +222,10 @@ func (l *lane) handOff(ctx context.Context, sender carillon.Sender) {
 			}
 			continue
 		}
-		pushes = l.claim(pushes[:0], taken[:n], sender == nil)
+		now := l.d.deps.Clock.UnixMilli()
+		pushes = l.claim(pushes[:0], taken[:n], sender == nil, now)
 		if len(pushes) > 0 {
-			l.tempo.sent(len(pushes), l.d.deps.Clock.UnixMilli())
+			l.tempo.sent(len(pushes), now)
 			l.d.metrics.handed.Add(len(pushes))
 			sender.Send(pushes)
 		}
@@ -285,8 +292,7 @@ func (l *lane) unprobe() {
 
 // claim swaps the words of taken deliveries and makes pushes of those that are
 // still wanted and not too late.
-func (l *lane) claim(pushes []carillon.Push, taken []*delivery, none bool) []carillon.Push {
-	now := l.d.deps.Clock.UnixMilli()
+func (l *lane) claim(pushes []carillon.Push, taken []*delivery, none bool, now int64) []carillon.Push {
 	shut := l.closed()
 	for _, d := range taken {
 		if none || shut && (!d.probe || l.paused.Load()) {

@@ -136,19 +136,15 @@ func (s *shard) slow(o *outgoing) bool {
 // parkAt is when what waits in o parks, or that is to be looked at again, ms; 0
 // when it need not.
 func (s *shard) parkAt(o *outgoing) int64 {
-	if s.d.lanesOpen.Load() > 1 {
-		for _, d := range o.queue {
-			if d.probe {
-				continue
-			}
-			at := d.queued + slowAfter + 1
-			if at <= s.now && !o.lane.tempo.slow(s.now, s.d.cfg.Credits) {
-				return s.now + slowAnswer
-			}
-			return at
-		}
+	first := slices.IndexFunc(o.queue, func(d *delivery) bool { return !d.probe })
+	if first < 0 || s.d.lanesOpen.Load() <= 1 {
+		return 0
 	}
-	return 0
+	at := o.queue[first].queued + slowAfter + 1
+	if at <= s.now && !o.lane.hinders(s.now) {
+		return s.now + slowAnswer
+	}
+	return at
 }
 
 // parkOut parks what waits in o, but for probes. Others get their turns

@@ -47,12 +47,12 @@ func (s *shard) send(d *delivery) {
 }
 
 // silent tells whether a new delivery shall not wait in memory for its turn, as
-// the one before it is unanswered for too long while other lanes want to go on:
+// the one before it is unanswered for too long and its lane hinders others:
 // their records would stay in flight, and the partition's reader stand still. It
 // may wait while the reader is far from that, as what parks makes all that comes
 // after it park too.
 func (s *shard) silent(t *turn, d *delivery) bool {
-	return t.busy != nil && s.now-t.busy.queued > slowAfter && s.d.lanesOpen.Load() > 1 && d.lane.tempo.slow(s.now, s.d.cfg.Credits) &&
+	return t.busy != nil && s.now-t.busy.queued > slowAfter && d.lane.hinders(s.now) &&
 		d.p.k.inFlight.Load() > d.p.k.backlog()/2 &&
 		!d.p.clear && !d.probe && d.row().Attempts == 0
 }

@@ -40,14 +40,19 @@ const (
 type calmDisk struct {
 	vfs.FS
 
-	look  atomic.Pointer[pressure] // nil: nobody waits, all goes at once
-	mu    sync.Mutex
-	shown time.Time // when the shares were looked up
-	share [2]float64
+	look atomic.Pointer[pressure] // nil: nobody waits, all goes at once
+
+	mu        sync.Mutex
+	looked    time.Time // and found:
+	sublevels int
+	memtables int64
 }
 
 // pressure tells how many sublevels level 0 has, and how many memtables there are.
 type pressure func() (sublevels int, memtables int64)
+
+// share is what part of a core a kind of work may take under a pressure.
+type share func(sublevels int, memtables int64) float64
 
 // pressureOf asks a database.
 func pressureOf(db *pebble.DB) pressure {
@@ -69,42 +74,39 @@ func (d *calmDisk) watch(look pressure) {
 // Create makes a file; one of pebble's background work is written calmly.
 func (d *calmDisk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := d.FS.Create(name, category)
-	if err != nil || category != flushCategory && category != compactionCategory {
+	kind, ours := map[vfs.DiskWriteCategory]share{flushCategory: flushShare, compactionCategory: compactionShare}[category]
+	if err != nil || !ours {
 		return f, err
 	}
-	return &calmFile{File: f, disk: d, flush: category == flushCategory, since: now()}, nil
+	return &calmFile{File: f, disk: d, share: kind, since: now()}, nil
 }
 
 // Unwrap is the disk below.
 func (d *calmDisk) Unwrap() vfs.FS { return d.FS }
 
-// shareOf is what part of a core a kind of work may take now.
-func (d *calmDisk) shareOf(flush bool, at time.Time) float64 {
+// allows is what part of a core a kind of work may take now.
+func (d *calmDisk) allows(kind share, at time.Time) float64 {
 	look := d.look.Load()
 	if look == nil {
 		return 1
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if at.Sub(d.shown) >= calmLook {
-		sublevels, memtables := (*look)()
-		d.shown = at
-		d.share = [2]float64{compactionShare(sublevels), flushShare(memtables)}
+	if at.Sub(d.looked) >= calmLook {
+		d.looked = at
+		d.sublevels, d.memtables = (*look)()
 	}
-	if flush {
-		return d.share[1]
-	}
-	return d.share[0]
+	return kind(d.sublevels, d.memtables)
 }
 
-func compactionShare(sublevels int) float64 {
+func compactionShare(sublevels int, _ int64) float64 {
 	over := float64(sublevels-calmSublevels) / (hastySublevels - calmSublevels)
 	return calmShare + (1-calmShare)*min(max(over, 0), 1)
 }
 
 // flushShare is by how many memtables there are: the one that is written to, the
 // one that is flushed, and those that wait. Writes stop at the fourth.
-func flushShare(memtables int64) float64 {
+func flushShare(_ int, memtables int64) float64 {
 	if memtables > 2 {
 		return 1
 	}
@@ -115,7 +117,7 @@ func flushShare(memtables int64) float64 {
 type calmFile struct {
 	vfs.File
 	disk  *calmDisk
-	flush bool
+	share share
 	since time.Time // when the last piece was done
 	debt  time.Duration
 }
@@ -124,12 +126,10 @@ type calmFile struct {
 func (f *calmFile) Write(p []byte) (int, error) {
 	n, err := f.File.Write(p)
 	at := now()
-	share := f.disk.shareOf(f.flush, at)
-	f.debt += time.Duration(float64(at.Sub(f.since)) * (1 - share) / share)
+	part := f.disk.allows(f.share, at)
+	f.debt += time.Duration(float64(at.Sub(f.since)) * (1 - part) / part)
 	if f.debt >= calmDebt {
-		if share < 1 {
-			time.Sleep(min(f.debt, calmRest)) //nolint:forbidigo // paces the work of real cores, on real time
-		}
+		time.Sleep(min(f.debt, calmRest)) //nolint:forbidigo // paces the work of real cores, on real time
 		f.debt, at = 0, now()
 	}
 	f.since = at

@@ -72,14 +72,14 @@ func TestCalmDiskRests(t *testing.T) {
 func TestCalmShares(t *testing.T) {
 	last := 0.0
 	for sublevels := range 40 {
-		got := compactionShare(sublevels)
+		got := compactionShare(sublevels, 1)
 		if got < last || got < calmShare || got > 1 || sublevels >= hastySublevels && got != 1 {
 			t.Errorf("%d sublevels: %v after %v", sublevels, got, last)
 		}
 		last = got
 	}
-	if flushShare(1) != calmShare || flushShare(2) != calmShare || flushShare(3) != 1 {
-		t.Error("flushes", flushShare(1), flushShare(2), flushShare(3))
+	if flushShare(0, 1) != calmShare || flushShare(0, 2) != calmShare || flushShare(0, 3) != 1 {
+		t.Error("flushes", flushShare(0, 1), flushShare(0, 2), flushShare(0, 3))
 	}
 }
 

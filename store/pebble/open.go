@@ -110,10 +110,10 @@ func (s *Store) open(cfg Config, disk vfs.FS) (err error) {
 	if s.db, err = pebble.Open(cfg.Dir, o); err != nil {
 		return err
 	}
-	s.calm.watch(pressureOf(s.db))
 	if err := s.loadDirectory(); err != nil {
 		return errors.Join(err, s.db.Close())
 	}
+	s.calm.watch(pressureOf(s.db))
 	return nil
 }
 
